@@ -1,0 +1,197 @@
+"""From a raw output tensor to scores: labels, label groups and the activation. Allocates at construction only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.core.errors import ModelError
+from edged.core.quantization import dequantize_table
+from edged.core.types import Activation, InputSpec, ModelSpec, Scores, TensorSpec
+
+MAX_EXPONENT_SPAN = 80.0
+"""exp() of a float32 neither overflows nor vanishes within this span; wider logits take the slower, shifted way."""
+
+
+def fit_model(
+    name: str,
+    version: str,
+    sha256: str,
+    labels: tuple[str, ...],
+    groups: Mapping[str, tuple[str, ...]],
+    input_spec: InputSpec,
+    activation: Activation,
+    background: int | None,
+    input_tensor: TensorSpec,
+    output_tensor: TensorSpec,
+) -> ModelSpec:
+    """Puts a manifest and the tensors of its model together.
+
+    Raises:
+        ModelError: they do not fit; one sentence with what was expected and what was found.
+    """
+    _check_input(name, input_spec, input_tensor)
+    classes = math.prod(output_tensor.shape)
+    _check_dtype(name, "output", output_tensor)
+    if classes != len(labels):
+        raise ModelError(
+            f"model {name}: its output has {classes} classes and labels.txt has {len(labels)} lines; "
+            "give the label file that belongs to this model"
+        )
+    if background is not None and not 0 <= background < classes:
+        raise ModelError(f"model {name}: background = {background} is no index of its {classes} labels")
+    for group, members in groups.items():
+        for member in members:
+            if member not in labels:
+                raise ModelError(f"model {name}: group {group} names {member!r}, which labels.txt lacks")
+    return ModelSpec(
+        name, version, sha256, labels, groups, input_spec, input_tensor, output_tensor, activation, background
+    )
+
+
+def _check_input(name: str, spec: InputSpec, tensor: TensorSpec) -> None:
+    channels = 1 if spec.color == "grey" else 3
+    if len(tensor.shape) != 4 or tensor.shape[0] != 1 or tensor.shape[3] != channels or min(tensor.shape) < 1:
+        raise ModelError(
+            f"model {name}: expected an input of shape (1, height, width, {channels}) for color = {spec.color!r}, "
+            f"found {tensor.shape}"
+        )
+    _check_dtype(name, "input", tensor)
+    for key, values in (("mean", spec.mean), ("std", spec.std)):
+        if len(values) not in (1, channels):
+            raise ModelError(f"model {name}: {key} has {len(values)} values, expected 1 or {channels}")
+
+
+def _check_dtype(name: str, which: str, tensor: TensorSpec) -> None:
+    if tensor.dtype not in ("int8", "uint8", "float32"):
+        raise ModelError(f"model {name}: expected an int8, uint8 or float32 {which}, found {tensor.dtype}")
+    if tensor.dtype != "float32" and tensor.quantization is None:
+        raise ModelError(f"model {name}: its {tensor.dtype} {which} has no scale; quantize the model again")
+
+
+def members(spec: ModelSpec, label: str) -> tuple[int, ...]:
+    """Indices of the outputs that a label or a label group stands for; a group wins over a label of its name.
+
+    Raises:
+        KeyError: the model has neither a label nor a group of that name; its argument is a sentence with the nearest.
+    """
+    names = spec.groups.get(label, (label,))
+    try:
+        return tuple(spec.labels.index(name) for name in names)
+    except ValueError:
+        raise KeyError(f"model {spec.name} has no label {label!r}; {nearest(spec, label)}") from None
+
+
+def nearest(spec: ModelSpec, label: str) -> str:
+    """A clause for people that names the labels and groups most like `label`."""
+    known = {name.lower(): name for name in (*spec.labels, *spec.groups)}
+    close = [known[found] for found in get_close_matches(label.lower(), known, n=3, cutoff=0.5)]
+    close = close or [name for lower, name in known.items() if label.lower() in lower][:3]
+    if close:
+        return "nearest: " + ", ".join(close)
+    return "its groups: " + (", ".join(sorted(spec.groups)) or "none")
+
+
+class Scorer:
+    """Scores of a few wanted labels from one raw output tensor.
+
+    A group's score is the sum of its members with softmax (one of them is there), else the highest; at most 1.
+
+    Args:
+        spec: the model.
+        wanted: labels and groups, in the order of the result.
+
+    Raises:
+        KeyError: a wanted label is unknown, see `members`.
+    """
+
+    def __init__(self, spec: ModelSpec, wanted: Iterable[str]) -> None:
+        self.wanted = tuple(wanted)
+        indices = [members(spec, label) for label in self.wanted]
+        self._gather = np.concatenate([np.asarray(some, dtype=np.intp) for some in indices])
+        self._starts = np.cumsum([0, *map(len, indices[:-1])])
+        softmax = spec.activation == "softmax"
+        self._reduce = np.add if softmax else np.maximum
+        self._activate = _softmax(spec.output_tensor) if softmax else _pointwise(spec.activation, spec.output_tensor)
+        self._values: Scores = np.empty(len(spec.labels), dtype=np.float32)
+        self._gathered: Scores = np.empty(len(self._gather), dtype=np.float32)
+        self._scores: Scores = np.empty(len(self.wanted), dtype=np.float32)
+
+    def scores(self, raw: NDArray[Any]) -> Scores:
+        """Scores in 0..1 of one output.
+
+        Args:
+            raw: (labels,) in the output tensor's dtype; read, not kept.
+
+        Returns:
+            (wanted,) float32, borrowed until the next call.
+
+        Raises:
+            ModelError: the model gave no number (NaN or infinity).
+        """
+        total = self._activate(raw, self._values)
+        self._values.take(self._gather, out=self._gathered, mode="clip")
+        self._reduce.reduceat(self._gathered, self._starts, out=self._scores)
+        if total != 1.0:
+            self._scores /= total
+        np.minimum(self._scores, 1.0, out=self._scores)
+        if not math.isfinite(self._scores.sum()):
+            raise ModelError("the model's output is not a number: it is damaged or was fed an input it cannot bear")
+        return self._scores
+
+
+Activate = Callable[[NDArray[Any], Scores], float]
+"""Writes the activated values of a raw output into its second argument and returns what they must be divided by."""
+
+
+def _softmax(tensor: TensorSpec) -> Activate:
+    quantized = tensor.quantization is not None
+    if tensor.quantization and tensor.quantization.scale * 255.0 <= MAX_EXPONENT_SPAN:
+        real = dequantize_table(tensor)
+        exponentials = np.exp(real - real.max()).astype(np.float32)
+
+        def from_table(raw: NDArray[Any], out: Scores) -> float:
+            exponentials.take(raw.view(np.uint8), out=out, mode="clip")
+            return float(out.sum())
+
+        return from_table
+    real32 = dequantize_table(tensor).astype(np.float32) if quantized else None
+
+    def shifted(raw: NDArray[Any], out: Scores) -> float:
+        if real32 is None:
+            np.copyto(out, raw)
+        else:
+            real32.take(raw.view(np.uint8), out=out, mode="clip")
+        out -= out.max()
+        np.exp(out, out=out)
+        return float(out.sum())
+
+    return shifted
+
+
+def _pointwise(activation: Activation, tensor: TensorSpec) -> Activate:
+    def activated(real: NDArray[Any]) -> Scores:
+        # Past 80 a sigmoid is 0 or 1 to the last bit of a float32; unclipped, exp() would overflow and warn.
+        if activation == "sigmoid":
+            return np.asarray(1.0 / (1.0 + np.exp(-np.clip(real, -80.0, 80.0))), dtype=np.float32)
+        return np.asarray(real, dtype=np.float32)
+
+    if tensor.quantization is None:
+
+        def from_float(raw: NDArray[Any], out: Scores) -> float:
+            np.copyto(out, activated(raw))
+            return 1.0
+
+        return from_float
+    table = activated(dequantize_table(tensor))
+
+    def from_table(raw: NDArray[Any], out: Scores) -> float:
+        table.take(raw.view(np.uint8), out=out, mode="clip")
+        return 1.0
+
+    return from_table

@@ -1,0 +1,221 @@
+"""The nouns that everything else is built on: plain values, frozen where they can be, no behaviour but arithmetic.
+
+Units are in the names: `t_s` is monotonic seconds, `utc_s` wall-clock seconds since 1970, `_px` pixels, `_ms`
+milliseconds. Sizes are (width, height), arrays are (height, width, channel). No type but `Frame` can hold pixels, and
+no payload is ever made from a `Frame`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Color = Literal["rgb", "bgr", "grey"]
+Fit = Literal["stretch", "center-crop", "letterbox"]
+Activation = Literal["none", "softmax", "sigmoid"]
+State = Literal["ON", "OFF", "unknown"]
+EventType = Literal["start", "end"]
+PipelineState = Literal["starting", "running", "camera_lost", "camera_fault", "model_fault", "paused", "stopping"]
+ClockQuality = Literal["synced", "corrected", "unsynced"]
+
+Pixels = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle as fractions of the picture after rotation, 0 <= left < right <= 1, 0 <= top < bottom <= 1."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def pixels(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+        """The same box in whole pixels, (left, top, right, bottom), at least one pixel wide and high."""
+        left = min(round(self.left * width_px), width_px - 1)
+        top = min(round(self.top * height_px), height_px - 1)
+        right = max(round(self.right * width_px), left + 1)
+        bottom = max(round(self.bottom * height_px), top + 1)
+        return left, top, right, bottom
+
+
+FULL = Box(0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the picture that is classified by itself. `fit` says how it becomes the model's input."""
+
+    name: str
+    box: Box
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a person wants to know: is `label` in `region`? Thresholds are scores in 0..1, delays are seconds."""
+
+    name: str
+    title: str
+    label: str
+    region: str
+    score_threshold: float
+    release_threshold: float
+    delay_on_s: float
+    delay_off_s: float
+    refractory_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """`real = scale * (q - zero_point)`, the affine quantization of a whole tensor (LiteRT's own words)."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape, dtype and quantization of one tensor, as the runtime reports them.
+
+    Attributes:
+        shape: with the leading batch dimension, for an input (1, height, width, channel).
+        dtype: numpy's name: "int8", "uint8" or "float32".
+        quantization: None for a float tensor.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    quantization: Quantization | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How a picture becomes the input tensor: `real = (pixel - mean) / std`, then the tensor's quantization."""
+
+    color: Color
+    fit: Fit
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model that fits: its manifest, labels and tensors agree. Made by `core.labels.fit_model` alone."""
+
+    name: str
+    version: str
+    sha256: str
+    labels: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    input: InputSpec
+    input_tensor: TensorSpec
+    output_tensor: TensorSpec
+    activation: Activation
+    background: int | None
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width_px, height_px) of the input tensor."""
+        return self.input_tensor.shape[2], self.input_tensor.shape[1]
+
+
+@dataclass(slots=True)
+class Frame:
+    """One picture from a camera, masked and rotated, ready to be classified.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, BGR. Borrowed: valid until the camera's next `newest()`.
+        t_s: when it was taken, monotonic seconds (for a clip: the clip's own time).
+    """
+
+    pixels: Pixels
+    t_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """The camera cannot be trusted now: what is in front of it is unknown.
+
+    Attributes:
+        reason: "camera_lost" or "camera_fault", as in the events that it ends.
+        text: one sentence for a person.
+    """
+
+    t_s: float
+    reason: Literal["camera_lost", "camera_fault"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The clip is over and was not to be looped."""
+
+    t_s: float
+
+
+Look = Frame | Blind | End | None
+"""What `Camera.newest()` gives; None when nothing new came within the time-out and nothing is wrong yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One change of one rule: a new state, and, where something began or ended, what kind of event that is.
+
+    Attributes:
+        event_type: None where only the state changed (unknown to OFF, say): such a change is no event.
+        score, peak_score: 0..1; `score` is None where no picture was judged (the camera went blind).
+        start_t_s: when the episode began, for "start" the same as `t_s`.
+        duration_s: for "end" only.
+        reason: for "end" only: gone, camera_lost, camera_fault, model_fault, model_changed, paused, shutdown or
+            daemon_restarted. For a state without an event: why it is unknown, else None.
+    """
+
+    rule: Rule
+    t_s: float
+    state: State
+    score: float | None
+    event_type: EventType | None = None
+    peak_score: float | None = None
+    start_t_s: float | None = None
+    duration_s: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WallTime:
+    """A moment for people: seconds since 1970 (UTC), and how far the clock could be trusted then."""
+
+    utc_s: float
+    clock: ClockQuality
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A decision with an identity. `seq` counts without gaps within `log`, the id of the store that numbered it."""
+
+    id: str
+    seq: int
+    log: str
+    boot_id: str
+    decision: Decision
+    time: WallTime
+    start_time: WallTime
+    frame_age_ms: int | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT publication. `expiry_s` is MQTT 5's message expiry interval, None for never."""
+
+    topic: str
+    payload: bytes
+    qos: Literal[0, 1]
+    retain: bool
+    expiry_s: int | None = None

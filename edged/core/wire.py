@@ -1,0 +1,209 @@
+"""Every payload that the daemon can send is made here, and nothing else is ever sent.
+
+Law: no function here takes pixels, a path, a host, a user name or a URL; what a function does not take cannot leak.
+Payloads are UTF-8 JSON objects (`edged/schema/` describes each) or the plain words below. Within a schema version,
+keys and words are only added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edged.core.problems import Problem
+from edged.core.stats import Percentiles
+from edged.core.types import Event, Message, ModelSpec, PipelineState, Rule, State, WallTime
+
+SCHEMA = 1
+EVENT_EXPIRY_S = 300
+LIVE_AGE_S = 30.0
+ONLINE, OFFLINE = b"online", b"offline"
+
+PROBLEM_CODES = (
+    "broker_lost",
+    "camera_fault",
+    "camera_lost",
+    "event_refused",
+    "outbox_full",
+    "xnnpack_inactive",
+)
+
+
+class Topics:
+    """The topics of one device: everything below `<prefix>/<device>`."""
+
+    def __init__(self, prefix: str, device: str) -> None:
+        self.root = f"{prefix}/{device}"
+        self.availability = f"{self.root}/availability"
+        self.pipeline = f"{self.root}/pipeline"
+        self.info = f"{self.root}/info"
+        self.health = f"{self.root}/health"
+
+    def state(self, rule: str) -> str:
+        """Where the rule's current state is retained."""
+        return f"{self.root}/state/{rule}"
+
+    def event(self, rule: str) -> str:
+        """Where the rule's live events go."""
+        return f"{self.root}/event/{rule}"
+
+    def backlog(self, rule: str) -> str:
+        """Where the rule's late events go."""
+        return f"{self.root}/backlog/{rule}"
+
+
+def iso(utc_s: float) -> str:
+    """RFC 3339 in UTC with milliseconds, "2026-11-22T10:00:00.123Z"."""
+    return f"{np.datetime64(round(utc_s * 1000), 'ms')}Z"
+
+
+def availability(topics: Topics, word: bytes) -> Message:
+    """`online` or `offline`; everything else retained counts only while it is `online`."""
+    return Message(topics.availability, word, qos=1, retain=True)
+
+
+def pipeline(topics: Topics, state: PipelineState, reason: str | None, since: WallTime) -> Message:
+    """What the pipeline does, why, and since when."""
+    payload = {"state": state, "reason": reason, "since": iso(since.utc_s), "clock": since.clock}
+    return _json(topics.pipeline, payload, qos=1, retain=True)
+
+
+def state(
+    topics: Topics, rule: str, value: State, score: float | None, since: WallTime, seq: int | None, id_: str | None
+) -> Message:
+    """The current state of a rule; `score`, `seq` and `id_` are those of the change, None where it was no event."""
+    payload = {
+        "state": value,
+        "score": _rounded(score),
+        "since": iso(since.utc_s),
+        "clock": since.clock,
+        "seq": seq,
+        "id": id_,
+    }
+    return _json(topics.state(rule), payload, qos=1, retain=True)
+
+
+def event(topics: Topics, event: Event, age_s: float, replayed: bool = False) -> Message:
+    """An event, on the live topic while it is fresh and on the backlog later.
+
+    Args:
+        age_s: since it was decided.
+        replayed: asked for again; goes on the backlog whatever its age.
+    """
+    decision = event.decision
+    late = replayed or age_s > LIVE_AGE_S
+    payload = {
+        "schema": SCHEMA,
+        "id": event.id,
+        "seq": event.seq,
+        "log": event.log,
+        "boot_id": event.boot_id,
+        "event_type": decision.event_type,
+        "rule": decision.rule.name,
+        "label": decision.rule.label,
+        "region": decision.rule.region,
+        "score": _rounded(decision.score),
+        "peak_score": _rounded(decision.peak_score),
+        "time": iso(event.time.utc_s),
+        "clock": event.time.clock,
+        "start_time": iso(event.start_time.utc_s),
+        "duration_s": None if decision.duration_s is None else round(decision.duration_s, 3),
+        "reason": decision.reason,
+        "frame_age_ms": event.frame_age_ms,
+        "model": event.model,
+        "replayed": late,
+    }
+    name = decision.rule.name
+    if late:
+        return _json(topics.backlog(name), payload, qos=1, retain=False)
+    return _json(topics.event(name), payload, qos=1, retain=False, expiry_s=EVENT_EXPIRY_S)
+
+
+def info(
+    topics: Topics,
+    *,
+    version: str,
+    board: str,
+    boot_id: str,
+    log: str,
+    last_exit: Mapping[str, Any] | None,
+    model: ModelSpec,
+    rules: Sequence[Rule],
+    settings: Mapping[str, Any],
+) -> Message:
+    """What runs here and how it is set up: for people and for tools that list devices."""
+    payload = {
+        "schema": SCHEMA,
+        "version": version,
+        "board": board,
+        "boot_id": boot_id,
+        "log": log,
+        "last_exit": last_exit,
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "labels": sorted({rule.label for rule in rules}),
+        "rules": [
+            {
+                "name": rule.name,
+                "title": rule.title,
+                "label": rule.label,
+                "region": rule.region,
+                "score_threshold": rule.score_threshold,
+                "release_threshold": rule.release_threshold,
+                "delay_on_s": rule.delay_on_s,
+                "delay_off_s": rule.delay_off_s,
+                "refractory_s": rule.refractory_s,
+            }
+            for rule in rules
+        ],
+        "settings": dict(settings),
+    }
+    return _json(topics.info, payload, qos=1, retain=True)
+
+
+def health(
+    topics: Topics,
+    *,
+    fps: float | None,
+    frames: int,
+    drops: int,
+    invoke_ms: Percentiles | None,
+    frame_age_ms: int | None,
+    outbox: Mapping[str, int | float | None],
+    rss_mb: float | None,
+    soc_temp_c: float | None,
+    undervoltage: bool | None,
+    throttled: bool | None,
+    clock_synced: bool,
+    problems: Sequence[tuple[Problem, WallTime]],
+) -> Message:
+    """How it goes; a figure whose source does not exist on this board is null."""
+    payload = {
+        "schema": SCHEMA,
+        "fps": _rounded(fps, 2),
+        "frames": frames,
+        "drops": drops,
+        "invoke_ms": {name: _rounded(getattr(invoke_ms, name, None), 3) for name in ("p50", "p95", "p99")},
+        "frame_age_ms": frame_age_ms,
+        "outbox": dict(outbox),
+        "rss_mb": _rounded(rss_mb, 1),
+        "soc_temp_c": _rounded(soc_temp_c, 1),
+        "undervoltage": undervoltage,
+        "throttled": throttled,
+        "clock_synced": clock_synced,
+        "problems": [
+            {"code": problem.code, "text": problem.text, "since": iso(since.utc_s)} for problem, since in problems
+        ],
+    }
+    return _json(topics.health, payload, qos=0, retain=False)
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(float(value), digits)
+
+
+def _json(topic: str, payload: Mapping[str, Any], *, qos: Any, retain: bool, expiry_s: int | None = None) -> Message:
+    text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Message(topic, text.encode(), qos, retain, expiry_s)

@@ -1,0 +1,185 @@
+"""What the loop and the publisher need from outside, as Protocols. Shapes of doors, never a line of behaviour.
+
+Whoever implements a port lives in `edges/`; the fakes live in `tests/fakes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from edged.core.errors import CameraError, CameraHung, ConfigError, EdgedError, ModelError
+from edged.core.types import Decision, Event, Frame, Look, Message, Region, Scores, WallTime
+
+__all__ = [
+    "Acknowledged", "Broker", "Camera", "CameraError", "CameraHung", "Classifier", "Clock", "ConfigError", "Connected",
+    "Disconnected", "EdgedError", "Gate", "Heartbeat", "ModelError", "Notice", "Outbox", "OutboxCounts", "Publisher",
+    "Source", "Stop",
+]  # fmt: skip
+
+
+class Stop(Protocol):
+    """Set once, when the daemon shall end; `threading.Event` is one."""
+
+    def is_set(self) -> bool: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards; decides."""
+
+    def label(self, t_s: float) -> WallTime:
+        """The wall time of a monotonic moment; labels."""
+
+    def is_synced(self) -> bool:
+        """Whether the wall clock was set by a time server."""
+
+    def sleep(self, seconds: float) -> None:
+        """Waits; for the end of the daemon and for pauses of threads that hold nothing."""
+
+    def age_ms(self, t_s: float) -> int | None:
+        """How long ago that was; None where `t_s` is a clip's own time and no moment of this clock."""
+
+
+class Source(Protocol):
+    """One kind of camera, driven by the capture thread alone. Every call may block or raise CameraError."""
+
+    def open(self) -> tuple[int, int]:
+        """Opens the device: (width_px, height_px) of the pictures it will deliver."""
+
+    def grab(self) -> float | None:
+        """Waits for the next picture and leaves it with the driver: its `t_s`, or None at the end of a clip."""
+
+    def retrieve(self, out: Frame) -> None:
+        """Writes the grabbed picture into `out.pixels`, (height_px, width_px, 3) uint8 BGR, in place."""
+
+    def close(self) -> None:
+        """Gives the device back. Never raises; may be called twice."""
+
+
+class Camera(Protocol):
+    """A camera as the loop sees it: entering starts the capture thread and returns at once."""
+
+    dropped: int
+
+    def __enter__(self) -> Camera: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def newest(self, timeout_s: float) -> Look:
+        """The newest picture not yet seen, waited for at most `timeout_s`. Borrowed until the next call.
+
+        Raises:
+            CameraHung: the driver has been stuck in one call for too long.
+        """
+
+
+class Gate(Protocol):
+    """Which regions are worth an `invoke()`."""
+
+    def due(self, frame: Frame) -> Sequence[Region]: ...
+
+
+class Classifier(Protocol):
+    """Scores of the wanted labels in one region of a frame."""
+
+    def scores(self, frame: Frame, region: Region) -> Scores:
+        """(wanted,) float32 in 0..1, borrowed until the next call."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """What `D/health` tells of the outbox: what waits or is in flight.
+
+    Attributes:
+        bytes: None for an outbox that stores nothing serialized.
+        dropped: events that newer ones pushed out, since the log began.
+        first_seq, last_seq: the oldest that is kept and the newest that was numbered; None where there is none.
+    """
+
+    rows: int
+    bytes: int | None
+    oldest_s: float | None
+    dropped: int
+    first_seq: int | None
+    last_seq: int | None
+
+
+class Outbox(Protocol):
+    """Events between the decision and the broker's acknowledgement. Used by the loop's thread alone."""
+
+    log: str
+
+    def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
+        """Gives each decision that is an event its identity and keeps it: stored when it returns, one transaction."""
+
+    def next(self) -> Event | None:
+        """The oldest event that is neither in flight nor acknowledged, now marked as in flight."""
+
+    def acknowledge(self, seq: int) -> None:
+        """The broker has it: it leaves the queue."""
+
+    def release(self, seq: int | None = None) -> None:
+        """That event (None: every event) is no longer in flight and will be sent again."""
+
+    def counts(self) -> OutboxCounts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker said yes. `window`: how many unacknowledged messages it takes."""
+
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """There is no connection, or no longer; `text` is one sentence for a person."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker answered a QoS 1 message. `refused` is None for yes, else its reason in words."""
+
+    mid: int
+    refused: str | None
+
+
+Notice = Connected | Disconnected | Acknowledged
+
+
+class Broker(Protocol):
+    """A connection that heals itself. Nothing here blocks, whatever the network does."""
+
+    def start(self) -> None:
+        """Begins to connect, for ever."""
+
+    def poll(self) -> Notice | None:
+        """The next thing that happened, oldest first; None when nothing did."""
+
+    def publish(self, message: Message) -> int | None:
+        """Hands a message to the network thread: its id until it is acknowledged; None when it was not taken."""
+
+    def stop(self, reason_code: int) -> None:
+        """Disconnects with an MQTT 5 reason code and ends the network thread."""
+
+
+class Publisher(Protocol):
+    """Everything that the device says."""
+
+    def pump(self, events: Sequence[Event], decisions: Sequence[Decision]) -> None:
+        """One turn: takes what is new, answers what came, sends what may be sent. Never blocks."""
+
+
+class Heartbeat(Protocol):
+    """Proof of finished work for whoever supervises the process."""
+
+    def beat(self) -> None: ...

@@ -1,0 +1,87 @@
+"""What `load` gives: the tables, and the lines that they came from.
+
+Law: values alone. The password is read when it is asked for and is part of no value, so that no repr, log line or
+traceback of a `Config` can carry it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edged.config.lines import Lines
+from edged.config.password import CREDENTIAL, read_password
+from edged.config.tables import CameraTable, DeviceTable, ModelTable, MqttTable, RegionTable, RuleTable
+from edged.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration that is valid by itself. Whether it fits the model is for `resolve` to say.
+
+    Attributes:
+        path: the file, as it was named.
+        regions: the [[region]] tables, in the file's order, without the implicit region "full".
+        rules: the [[rule]] tables, in the file's order, each with a name.
+        warnings: one line each, in the form of a problem; nothing that stops the daemon.
+    """
+
+    device: DeviceTable
+    camera: CameraTable
+    model: ModelTable
+    regions: tuple[RegionTable, ...]
+    rules: tuple[RuleTable, ...]
+    mqtt: MqttTable
+    warnings: tuple[str, ...] = ()
+    path: Path = field(default=Path("edged.toml"), repr=False, compare=False)
+    lines: Lines = field(default_factory=lambda: Lines(""), repr=False, compare=False)
+
+    def where(self, *key: str | int) -> str:
+        """The "FILE:LINE" of a key, such as `where("rule", 1, "label")`; indices count from 0."""
+        return f"{self.path}:{self.lines.line(key)}"
+
+    def problem(self, key: tuple[str | int, ...], text: str) -> str:
+        """One line about a key in the form that `ConfigError` wants: `FILE:LINE: key: text`."""
+        return f"{self.where(*key)}: {dotted(key)}: {text}"
+
+    def password_path(self) -> Path | None:
+        """The file that holds the broker's password: `password_file`, else the systemd credential; None: no login."""
+        if self.mqtt.password_file is not None:
+            return Path(self.mqtt.password_file)
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if self.mqtt.username is None or not folder:
+            return None
+        credential = Path(folder, CREDENTIAL)
+        return credential if credential.exists() else None
+
+    def password(self) -> str | None:
+        """The broker's password, read anew at every call; None where there is none.
+
+        Raises:
+            ConfigError: its file is missing, unreadable, empty, or no text.
+        """
+        path = self.password_path()
+        if path is None:
+            return None
+        try:
+            return read_password(path)
+        except ValueError as error:
+            raise ConfigError(self.problem(("mqtt", "password_file"), str(error))) from None
+
+
+def dotted(key: tuple[str | int, ...]) -> str:
+    """A key as people write it: `rule[2].label`. Indices count from 1 here: the second [[rule]] of the file."""
+    parts: list[str] = []
+    for part in key:
+        if isinstance(part, int):
+            parts[-1:] = [f"{parts[-1] if parts else ''}[{part + 1}]"]
+        else:
+            parts.append(part if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", part) else _quoted(part))
+    return ".".join(parts)
+
+
+def _quoted(name: str) -> str:
+    # repr() escapes what cannot be shown; a colon would end the key in `FILE:LINE: key: text`.
+    return repr(name[:64]).replace(":", r"\x3a")

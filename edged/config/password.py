@@ -1,0 +1,33 @@
+"""The broker's password file, read whenever it is asked for and never kept.
+
+Law: the only place that reads a secret. Sentences name the file and never what is in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MAX_PASSWORD_BYTES = 65535  # MQTT's own bound
+CREDENTIAL = "mqtt-password"  # the name of the systemd credential
+
+
+def read_password(path: Path) -> str:
+    """The one line of a password file, without its line end.
+
+    Raises:
+        ValueError: it is missing, unreadable, empty, or no text; a sentence for a person.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no file; allowed: a file that holds the password alone")
+        with path.open("rb") as file:
+            data = file.read(MAX_PASSWORD_BYTES + 3)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); allowed: a file that edged may read") from None
+    data = data.removesuffix(b"\n").removesuffix(b"\r")
+    if not data or len(data) > MAX_PASSWORD_BYTES or b"\n" in data:
+        raise ValueError(f"{path} is empty or has more than one line; allowed: the password alone")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no UTF-8 text; allowed: the password alone, as text") from None

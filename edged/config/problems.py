@@ -1,0 +1,102 @@
+"""Pydantic's findings in the words of this program: what was found, what is allowed.
+
+Law: sentences only, no file is read and nothing is decided here. A value is repeated only where it cannot be a secret.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from edged.config.lines import Path
+from edged.config.tables import Document
+
+Finding = tuple[Path, str]
+"""A key and what is wrong with it, what is allowed."""
+
+TABLES: Mapping[str, type[BaseModel]] = {
+    name: next(one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type))
+    for name, field in Document.model_fields.items()
+}
+LISTS = ("region", "rule")  # written [[rule]], one table each
+
+
+def findings(error: ValidationError) -> Iterator[Finding]:
+    """Every problem of a document, in pydantic's order."""
+    for one in error.errors(include_url=False):
+        if one["type"] == "too_short" and one["input"]:
+            continue  # pydantic counts the valid ones only, and the others have their own finding
+        yield tuple(one["loc"]), _sentence(one["type"], tuple(one["loc"]), one["input"], one.get("ctx", {}))
+
+
+def _sentence(kind: str, key: Path, value: object, context: dict[str, Any]) -> str:
+    field = _field(key)
+    allowed = field.description if field else None
+    if kind == "extra_forbidden":
+        return _unknown(key)
+    if kind == "missing":
+        return f"is missing; allowed: {allowed}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in ("too_short", "too_long"):
+        return f"has {len(value) if isinstance(value, tuple) else 'too many'}; allowed: {allowed}"
+    if kind == "string_too_long":
+        return f"is longer than {context['max_length']} characters; allowed: {allowed}"
+    if key and key[0] in TABLES and (len(key) == 1 or (len(key) == 2 and isinstance(key[1], int))):
+        written = f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"
+        return f"found {found(value)}; allowed: a table that begins with {written}"
+    return f"found {found(value)}; allowed: {allowed}"
+
+
+def _field(key: Path) -> FieldInfo | None:
+    names = [part for part in key if isinstance(part, str)]
+    if len(names) == 1:
+        return Document.model_fields.get(names[0])
+    table = TABLES.get(names[0]) if names else None
+    return table.model_fields.get(names[1]) if table else None
+
+
+def _unknown(key: Path) -> str:
+    names = [part for part in key if isinstance(part, str)]
+    if len(names) == 1:
+        known: Iterable[str] = TABLES
+        written = ", ".join(f"[[{name}]]" if name in LISTS else f"[{name}]" for name in TABLES)
+        place = "the file"
+    else:
+        known = TABLES[names[0]].model_fields
+        written = ", ".join(known)
+        place = f"[{names[0]}]"
+    close = get_close_matches(names[-1].lower(), known, n=1)
+    owners = [name for name, table in TABLES.items() if names[-1] in table.model_fields]
+    if close:
+        return f"unknown key; did you mean {close[0]}?"
+    if owners:
+        return f"unknown key; it belongs under {' or '.join(f'[{name}]' for name in owners)}"
+    return f"unknown key; allowed in {place}: {written}"
+
+
+def found(value: object) -> str:
+    """A value for people: short, on one line, and never one that may hold a login."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**15 else "a huge number"
+    if isinstance(value, float):
+        return str(value) if math.isfinite(value) else f"{value}, which is no finite number"
+    if isinstance(value, str):
+        plain = len(value) <= 40 and not re.search(r"[@/\\]", value)
+        return repr(value) if plain else f"a text of {len(value)} characters"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, tuple | list):
+        return f"a list of {len(value)}"
+    if isinstance(value, datetime.date | datetime.time):
+        return "a date or time"
+    return type(value).__name__

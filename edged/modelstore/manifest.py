@@ -1,0 +1,151 @@
+"""model.toml, the manifest of a model folder: what the tensors cannot say by themselves.
+
+Law: scale, zero point, shape and dtype are read from the tensors and have no key here. One class a table, one line a
+key, each described in `docs/models.md` (a test holds them together).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from edged.core.errors import ModelError
+from edged.core.types import Activation, Color, Fit
+
+FILE_NAME = "model.toml"
+MAX_BYTES = 1 << 20
+
+
+class Table(BaseModel):
+    """What every table has in common: nothing unknown, nothing converted, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+def _classifier(task: str) -> str:
+    if task == "detect":
+        raise ValueError('this version runs classifiers (task = "classify"), this model is a detector')
+    return task
+
+
+def _whole(value: object) -> object:
+    if type(value) is not int:  # pydantic takes true and 1.0 for 1
+        raise ValueError("this version reads manifests with schema = 1")
+    return value
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if (
+        not name
+        or path.is_absolute()
+        or ".." in path.parts
+        or str(path) != name
+        or name == "."
+        or not name.isprintable()
+    ):
+        raise ValueError(f"{name!r} must be the plain path of a file inside the model's folder")
+    return name
+
+
+def _unique(members: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(members)) != len(members):
+        raise ValueError("a group names a label twice")
+    return members
+
+
+Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Channels = Field(min_length=1, max_length=3)
+Members = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class InputTable(Table):
+    """[input]: how a picture becomes the input, `real = (pixel - mean) / std`."""
+
+    color: Color
+    fit: Fit
+    mean: Annotated[tuple[float, ...], Channels]
+    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Channels]
+
+
+class OutputTable(Table):
+    """[output]: how a raw output becomes a score in 0..1."""
+
+    activation: Activation
+    background: Annotated[int | None, Field(ge=0)] = None
+
+
+class EmbeddingTable(Table):
+    """[embedding]: which output holds pooled features."""
+
+    output: Annotated[int, Field(ge=0)]
+
+
+class Manifest(Table):
+    """The whole file."""
+
+    schema_version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(alias="schema")
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+    version: Annotated[str, Field(pattern="^[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}$")]
+    task: Annotated[Literal["classify", "detect"], AfterValidator(_classifier)]
+    licence: Line
+    source: Line
+    expires: datetime.date | None = None
+    files: dict[Annotated[str, AfterValidator(_inside)], Sha256]
+    input: InputTable
+    output: OutputTable
+    embedding: EmbeddingTable | None = None
+    groups: dict[Line, Members] = {}
+
+
+def read(folder: Path) -> Manifest:
+    """Reads the manifest of a model folder.
+
+    Raises:
+        ModelError: it is missing, no TOML, or has problems: all of them in one sentence that names the file.
+    """
+    path = folder / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")
+        table = _tuples(tomllib.loads(data.decode("utf-8-sig")))
+        return Manifest.model_validate(table)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file; a model needs a manifest, see docs/models.md") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ModelError(f"{path}: is no UTF-8 text; expected the manifest of a model") from None
+    except ValidationError as error:
+        raise ModelError(f"{path}: {'; '.join(_sentences(error))}") from None
+    except (ValueError, RecursionError) as error:  # tomllib's own, and Python's bound for the digits of a number
+        raise ModelError(f"{path}: not valid TOML: {error}") from None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(one) for one in value)
+    return value
+
+
+_WORDS = {"missing": "is missing", "extra_forbidden": "unknown key"}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """One clause a problem, `key: what is wrong`, in pydantic's words where they are plain enough."""
+    clauses = []
+    for one in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) if re.fullmatch(r"[\w.\[\]/ -]+", str(part)) else repr(part) for part in one["loc"])
+        said = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
+        clauses.append(f"{key}: {_WORDS.get(one['type'], said[:1].lower() + said[1:])}")
+    return clauses

@@ -61,6 +61,7 @@ class MqttPublisher:
         self._pipeline, self._problems, self._health = pipeline, problems, health
         self._will_delay = will_delay
         self._link = Link.DOWN
+        self._word = wire.ONLINE  # what follows the retained topics on a connection
         self._window = 1
         self._flying: dict[int, Event | None] = {}  # by message id; None: a retained topic
         self._retained: dict[str, Message] = {info.topic: info}
@@ -72,6 +73,10 @@ class MqttPublisher:
             label = clock.label(started_s)
             self._retain(wire.state(topics, rule.name, "unknown", None, label, None, None))
         self._retain_pipeline()
+
+    def start(self) -> None:
+        """Begins to connect."""
+        self._broker.start()
 
     def pump(self, events: Sequence[Event], decisions: Sequence[Decision]) -> None:
         """One turn: takes what is new, answers what came, sends what may be sent. Never blocks.
@@ -97,7 +102,9 @@ class MqttPublisher:
         """
         stop_s = self._clock.monotonic() + drain_s
         if not self._will_delay:
-            self._retain(wire.availability(self._topics, wire.OFFLINE))
+            self._word = wire.OFFLINE
+            if self._link in (Link.ONLINE, Link.UP):
+                self._retain(wire.availability(self._topics, self._word))
         while self._clock.monotonic() < stop_s:
             self.pump((), ())
             # Without a connection only events are worth waiting for: the will tells the rest.
@@ -162,7 +169,7 @@ class MqttPublisher:
     def _send(self) -> None:
         if self._link is Link.RETAINED and not self._unsent and not self._flying:
             self._link = Link.ONLINE
-            self._retain(wire.availability(self._topics, wire.ONLINE))
+            self._retain(wire.availability(self._topics, self._word))
         while len(self._flying) < self._window and self._unsent:
             topic = next(iter(self._unsent))
             mid = self._broker.publish(self._retained[topic])
@@ -188,8 +195,9 @@ class MqttPublisher:
             event = self._outbox.next()
             if event is None:
                 return
-            age_s = self._clock.monotonic() - event.decision.t_s
-            mid = self._broker.publish(wire.event(self._topics, event, age_s))
+            age_ms = self._clock.age_ms(event.decision.t_s)
+            # What happened in a clip has no age.
+            mid = self._broker.publish(wire.event(self._topics, event, (age_ms or 0) / 1000))
             if mid is None:
                 self._outbox.release(event.seq)
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -113,13 +113,10 @@ class Scorer:
     def __init__(self, spec: ModelSpec, wanted: Iterable[str]) -> None:
         self.wanted = tuple(wanted)
         indices = [members(spec, label) for label in self.wanted]
-        self._gather = np.concatenate([np.asarray(some, dtype=np.intp) for some in indices])
-        self._starts = np.cumsum([0, *map(len, indices[:-1])])
         softmax = spec.activation == "softmax"
-        self._reduce = np.add if softmax else np.maximum
         self._activate = _softmax(spec.output_tensor) if softmax else _pointwise(spec.activation, spec.output_tensor)
+        self._pool = _sums(indices, len(spec.labels)) if softmax else _highest(indices)
         self._values: Scores = np.empty(len(spec.labels), dtype=np.float32)
-        self._gathered: Scores = np.empty(len(self._gather), dtype=np.float32)
         self._scores: Scores = np.empty(len(self.wanted), dtype=np.float32)
 
     def scores(self, raw: NDArray[Any]) -> Scores:
@@ -134,19 +131,52 @@ class Scorer:
         Raises:
             ModelError: the model gave no number (NaN or infinity).
         """
-        total = self._activate(raw, self._values)
-        self._values.take(self._gather, out=self._gathered, mode="clip")
-        self._reduce.reduceat(self._gathered, self._starts, out=self._scores)
-        if total != 1.0:
-            self._scores /= total
-        np.minimum(self._scores, 1.0, out=self._scores)
-        if not math.isfinite(self._scores.sum()):
-            raise ModelError("the model's output is not a number: it is damaged or was fed an input it cannot bear")
+        self._activate(raw, self._values)
+        *pooled, whole = self._pool(self._values)
+        # Plain Python on purpose: for a few labels it is cheaper than two more numpy calls on the cold caches that
+        # invoke() leaves behind.
+        for column, value in enumerate(pooled):
+            score = value / whole
+            if not math.isfinite(score):
+                raise ModelError("the model's output is not a number: it is damaged, or was fed what it cannot bear")
+            self._scores[column] = min(score, 1.0)
         return self._scores
 
 
-Activate = Callable[[NDArray[Any], Scores], float]
-"""Writes the activated values of a raw output into its second argument and returns what they must be divided by."""
+Pool = Callable[[Scores], list[float]]
+"""The pooled values of the wanted labels, and last what they must be divided by."""
+
+
+def _sums(indices: Sequence[tuple[int, ...]], classes: int) -> Pool:
+    # One product gives every sum at once, that over all classes among them.
+    weights = np.zeros((len(indices) + 1, classes), dtype=np.float32)
+    for row, some in enumerate(indices):
+        weights[row, list(some)] = 1.0
+    weights[-1] = 1.0
+    sums = np.empty(len(indices) + 1, dtype=np.float32)
+
+    def pool(values: Scores) -> list[float]:
+        return weights.dot(values, out=sums).tolist()
+
+    return pool
+
+
+def _highest(indices: Sequence[tuple[int, ...]]) -> Pool:
+    gather = np.concatenate([np.asarray(some, dtype=np.intp) for some in indices])
+    starts = np.cumsum([0, *map(len, indices[:-1])])
+    gathered = np.empty(len(gather), dtype=np.float32)
+    highest = np.empty(len(indices), dtype=np.float32)
+
+    def pool(values: Scores) -> list[float]:
+        values.take(gather, out=gathered, mode="clip")
+        np.maximum.reduceat(gathered, starts, out=highest)
+        return [*highest.tolist(), 1.0]
+
+    return pool
+
+
+Activate = Callable[[NDArray[Any], Scores], None]
+"""Writes the activated values of a raw output into its second argument; softmax leaves the division to the pool."""
 
 
 def _softmax(tensor: TensorSpec) -> Activate:
@@ -155,21 +185,21 @@ def _softmax(tensor: TensorSpec) -> Activate:
         real = dequantize_table(tensor)
         exponentials = np.exp(real - real.max()).astype(np.float32)
 
-        def from_table(raw: NDArray[Any], out: Scores) -> float:
+        def from_table(raw: NDArray[Any], out: Scores) -> None:
             exponentials.take(raw.view(np.uint8), out=out, mode="clip")
-            return float(out.sum())
 
         return from_table
     real32 = dequantize_table(tensor).astype(np.float32) if quantized else None
 
-    def shifted(raw: NDArray[Any], out: Scores) -> float:
+    def shifted(raw: NDArray[Any], out: Scores) -> None:
         if real32 is None:
             np.copyto(out, raw)
         else:
             real32.take(raw.view(np.uint8), out=out, mode="clip")
-        out -= out.max()
+        highest = float(out.max())
+        # Infinity less infinity warns on its way to the same NaN.
+        out -= highest if math.isfinite(highest) else math.nan
         np.exp(out, out=out)
-        return float(out.sum())
 
     return shifted
 
@@ -183,15 +213,13 @@ def _pointwise(activation: Activation, tensor: TensorSpec) -> Activate:
 
     if tensor.quantization is None:
 
-        def from_float(raw: NDArray[Any], out: Scores) -> float:
+        def from_float(raw: NDArray[Any], out: Scores) -> None:
             np.copyto(out, activated(raw))
-            return 1.0
 
         return from_float
     table = activated(dequantize_table(tensor))
 
-    def from_table(raw: NDArray[Any], out: Scores) -> float:
+    def from_table(raw: NDArray[Any], out: Scores) -> None:
         table.take(raw.view(np.uint8), out=out, mode="clip")
-        return 1.0
 
     return from_table

@@ -21,6 +21,8 @@ SCHEMA = 1
 EVENT_EXPIRY_S = 300
 LIVE_AGE_S = 30.0
 ONLINE, OFFLINE = b"online", b"offline"
+MAX_SENTENCE_BYTES = 200
+"""Sentences for people come from drivers and brokers too; a payload must stay within its 4,096 bytes whatever they say."""
 
 PROBLEM_CODES = (
     "broker_lost",
@@ -67,7 +69,7 @@ def availability(topics: Topics, word: bytes) -> Message:
 
 def pipeline(topics: Topics, state: PipelineState, reason: str | None, since: WallTime) -> Message:
     """What the pipeline does, why, and since when."""
-    payload = {"state": state, "reason": reason, "since": iso(since.utc_s), "clock": since.clock}
+    payload = {"state": state, "reason": _sentence(reason), "since": iso(since.utc_s), "clock": since.clock}
     return _json(topics.pipeline, payload, qos=1, retain=True)
 
 
@@ -194,10 +196,17 @@ def health(
         "throttled": throttled,
         "clock_synced": clock_synced,
         "problems": [
-            {"code": problem.code, "text": problem.text, "since": iso(since.utc_s)} for problem, since in problems
+            {"code": problem.code, "text": _sentence(problem.text), "since": iso(since.utc_s)}
+            for problem, since in problems
         ],
     }
     return _json(topics.health, payload, qos=0, retain=False)
+
+
+def _sentence(text: str | None) -> str | None:
+    if text is None or len(text.encode()) <= MAX_SENTENCE_BYTES:
+        return text
+    return text.encode()[:MAX_SENTENCE_BYTES].decode(errors="ignore") + "…"
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

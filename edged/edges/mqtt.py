@@ -125,6 +125,7 @@ class PahoBroker:
         reason = ReasonCode(PacketTypes.DISCONNECT, identifier=reason_code) if self._v5 else None
         client.disconnect(reasoncode=reason)
         self._ended.wait(STOP_WAIT_S)
+        self._ended.set()
 
     def _lost(self) -> None:
         self._client = None
@@ -177,6 +178,10 @@ def _listen(client: paho.Client, note: Callable[[Notice], None], ended: Event) -
     def on_connect(client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
             note(Disconnected(f"the broker refuses the connection: {code}"))
+            client.disconnect()
+            return
+        if ended.is_set():
+            # Stopped while it was connecting: paho finishes that first.
             client.disconnect()
             return
         maximum = getattr(properties, "ReceiveMaximum", None) or WINDOW

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Protocol
 
 from edged.core.types import Decision, Event
-from edged.edges.identity import Numbering
 from edged.ports import Clock, OutboxCounts
+
+
+class Numbering(Protocol):
+    """Gives events their identity, see `edges/identity.py`."""
+
+    log: str
+    last_seq: int
+
+    def stamp(self, decision: Decision) -> Event:
+        """The next event."""
 
 
 class MemoryOutbox:
@@ -68,12 +78,13 @@ class MemoryOutbox:
     def counts(self) -> OutboxCounts:
         """What waits or is in flight; `bytes` counts nothing here, since nothing is serialized yet."""
         rows = len(self._waiting) + len(self._flying)
+        age_ms = None if oldest is None else self._clock.age_ms(oldest)
         seqs = [*self._flying, *self._waiting]
         oldest = min((event.decision.t_s for event in (*self._flying.values(), *self._waiting.values())), default=None)
         return OutboxCounts(
             rows=rows,
             bytes=None,
-            oldest_s=None if oldest is None else max(0.0, self._clock.monotonic() - oldest),
+            oldest_s=None if age_ms is None else age_ms / 1000,
             dropped=self._dropped,
             first_seq=min(seqs, default=None),
             last_seq=self._numbering.last_seq or None,

@@ -1,0 +1,65 @@
+"""What systemd wants to hear: READY, WATCHDOG, STATUS, STOPPING (sd_notify(3)).
+
+A datagram of one line; the packaged libraries for it are unmaintained or need a compiler, and this is all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from edged.ports import Clock
+
+
+class Systemd:
+    """The notification socket of the unit; silent where nobody listens.
+
+    Args:
+        environ: NOTIFY_SOCKET and WATCHDOG_USEC are read from it.
+    """
+
+    def __init__(self, clock: Clock, environ: Mapping[str, str] = os.environ) -> None:
+        self._clock = clock
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        usec = int(environ.get("WATCHDOG_USEC", "0") or 0)
+        # A third of what systemd waits for: one lost datagram is no death.
+        self._period_s = usec / 3e6 if usec else float("inf")
+        self._next_s = float("-inf")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._address else None
+        if self._socket is not None:
+            # A listener that does not read must not stop the loop.
+            self._socket.setblocking(False)
+
+    def ready(self) -> None:
+        """The model is loaded and the loop is about to turn."""
+        self._send("READY=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """A clean end has begun."""
+        self._send("STOPPING=1")
+
+    def beat(self) -> None:
+        """A turn of the loop is finished: feeds the watchdog when it is time."""
+        if self._socket is None:
+            return
+        now_s = self._clock.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + self._period_s
+            if self._period_s != float("inf"):
+                self._send("WATCHDOG=1")
+
+    def _send(self, line: str) -> None:
+        if self._socket is None:
+            return
+        name = self._address
+        address = "\0" + name[1:] if name.startswith("@") else name
+        try:
+            self._socket.sendto(line.encode(), address)
+        except OSError:
+            # systemd restarts what it does not hear from; a full socket now is no reason to end the process here.
+            return

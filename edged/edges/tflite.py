@@ -1,0 +1,157 @@
+"""The interpreter: the only door to ai_edge_litert, or to tflite_runtime where that has no wheel.
+
+Law: one thread uses an interpreter. A tensor's *function* is kept, its view lives for one statement: a view that is
+held across `invoke()` is a RuntimeError of the runtime. The model file is memory-mapped: whoever writes into it in
+place changes or kills a running daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edged.core.errors import ModelError
+from edged.core.labels import Scorer
+from edged.core.stats import Ring
+from edged.core.types import Frame, ModelSpec, Quantization, Region, Scores, TensorSpec
+from edged.edges.pixels import Preprocessor
+
+try:
+    import ai_edge_litert as runtime
+    from ai_edge_litert.interpreter import Interpreter as _Interpreter
+
+    RUNTIME = f"ai-edge-litert {runtime.__version__}"
+except ImportError:
+    import tflite_runtime as runtime
+    from tflite_runtime.interpreter import Interpreter as _Interpreter
+
+    RUNTIME = f"tflite-runtime {runtime.__version__}"
+
+log = logging.getLogger("edged.tflite")
+
+
+class Interpreter:
+    """One loaded model.
+
+    Args:
+        model_path: a .tflite file; mapped, so it must be replaced by rename and never written in place.
+        threads: for invoke(). The runtime wants it at construction; None there would mean one.
+
+    Attributes:
+        input, outputs: the tensors as the runtime reports them.
+        xnnpack: whether the XNNPACK delegate took the graph. Without it a quantized model is about four times slower.
+
+    Raises:
+        ModelError: the runtime cannot load it.
+    """
+
+    def __init__(self, model_path: Path, threads: int) -> None:
+        try:
+            with _stderr_to_log():
+                self._interpreter = _Interpreter(model_path=str(model_path), num_threads=threads)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"{model_path}: the runtime cannot load it ({reason}); is the file complete?") from None
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or not outputs:
+            raise ModelError(f"{model_path}: expected one input and an output, found {len(inputs)} and {len(outputs)}")
+        self.input = _spec(inputs[0])
+        self.outputs = tuple(_spec(output) for output in outputs)
+        self.input_view = self._interpreter.tensor(inputs[0]["index"])
+        self.output_views = tuple(self._interpreter.tensor(output["index"]) for output in outputs)
+        self.invoke = self._interpreter.invoke
+        # The runtime's only way to tell; a private name, so its absence must read as "not known to be active".
+        details: list[Any] = getattr(self._interpreter, "_get_ops_details", list)()
+        self.xnnpack = any(op["op_name"] == "DELEGATE" for op in details)
+
+
+class TfliteClassifier:
+    """Scores of the wanted labels in a region of a frame.
+
+    Args:
+        interpreter: used by this object alone.
+        spec: the model as it was fitted to the interpreter's tensors.
+        wanted: labels and groups, in the order of the scores.
+        invoke_ms: gets the wall time of each invoke().
+
+    Attributes:
+        frames: how many regions were classified.
+        last_t_s: when the frame of the last one was taken; None before the first.
+    """
+
+    def __init__(self, interpreter: Interpreter, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring) -> None:
+        self._preprocessor = Preprocessor(spec)
+        self._scorer = Scorer(spec, wanted)
+        self._input, self._output = interpreter.input_view, interpreter.output_views[0]
+        self._invoke = interpreter.invoke
+        self._invoke_ms = invoke_ms
+        self.frames = 0
+        self.last_t_s: float | None = None
+
+    def scores(self, frame: Frame, region: Region) -> Scores:
+        """(wanted,) float32 in 0..1, borrowed until the next call."""
+        self.prepare(frame, region)
+        self.invoke()
+        return self.read()
+
+    def prepare(self, frame: Frame, region: Region) -> None:
+        """The picture into the input tensor."""
+        self.last_t_s = frame.t_s
+        self._preprocessor.into(frame.pixels, region.box, region.fit, self._input())
+
+    def invoke(self) -> None:
+        """The network; other threads run meanwhile."""
+        started_s = time.perf_counter()
+        self._invoke()
+        self._invoke_ms.add((time.perf_counter() - started_s) * 1e3)
+        self.frames += 1
+
+    def read(self) -> Scores:
+        """The output tensor as scores, as `scores` gives them."""
+        return self._scorer.scores(self._output().reshape(-1))
+
+
+def median_invoke_ms(interpreter: Interpreter, invokes: int) -> float:
+    """Median wall time of a few invokes after one to warm up; the input is whatever lies in the tensor."""
+    interpreter.invoke()
+    times_ms = []
+    for _ in range(invokes):
+        started_s = time.perf_counter()
+        interpreter.invoke()
+        times_ms.append((time.perf_counter() - started_s) * 1e3)
+    return float(np.median(times_ms))
+
+
+def _spec(details: Any) -> TensorSpec:
+    scale, zero_point = details["quantization"]
+    dtype = np.dtype(details["dtype"]).name
+    quantization = None if dtype == "float32" or not scale else Quantization(float(scale), int(zero_point))
+    return TensorSpec(tuple(int(side) for side in details["shape"]), dtype, quantization)
+
+
+@contextlib.contextmanager
+def _stderr_to_log() -> Iterator[None]:
+    """Takes what the runtime prints while it loads a model into the log.
+
+    It writes to file descriptor 2 itself; a person who reads the terminal would take its INFO lines for a fault.
+    """
+    with tempfile.TemporaryFile() as said:
+        kept = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            for line in said.read().decode(errors="replace").splitlines():
+                log.debug("runtime: %s", line)

@@ -1,0 +1,181 @@
+"""The composition root: a Config in, a running device out.
+
+Law: only this room (`app.py`, `device.py`, `bench.py`, `demo.py`) knows every other. It builds and never decides; what
+it builds gets plain values by name and never sees a Config.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from edged.config import Config, resolve
+from edged.core.errors import ConfigError, EdgedError
+from edged.core.labels import fit_model
+from edged.core.stats import Ring
+from edged.core.threads import fewest_threads
+from edged.core.types import FULL, Frame, ModelSpec, Region
+from edged.device import Device, Fitted, Report
+from edged.edges import board, camera_file
+from edged.edges.pixels import geometry
+from edged.edges.state_folder import StateFolder, state_root
+from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
+from edged.modelstore import Package, bundled, find
+from edged.modelstore import load as load_package
+
+TUNING_INVOKES = 5
+
+log = logging.getLogger("edged")
+
+
+def model_folders(root: Path) -> tuple[Path, ...]:
+    """Where models are looked for: the store, then what ships."""
+    return (root / "models", bundled())
+
+
+def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Package, Interpreter, ModelSpec]:
+    """Finds, verifies, loads and fits a model.
+
+    Raises:
+        ModelError: one sentence.
+    """
+    package = load_package(find(name, model_folders(root or state_root())))
+    interpreter = Interpreter(package.model_path, threads)
+    output = interpreter.outputs[1 if package.embedding_output == 0 and len(interpreter.outputs) > 1 else 0]
+    spec = fit_model(
+        package.name,
+        package.version,
+        package.sha256,
+        package.labels,
+        package.groups,
+        package.input,
+        package.activation,
+        package.background,
+        interpreter.input,
+        output,
+    )
+    return package, interpreter, spec
+
+
+def fit(config: Config, root: Path | None = None) -> Fitted:
+    """Everything that can be known before the start: the model, the rules on it, and a clip that is there.
+
+    Raises:
+        ConfigError, ModelError: exit code 78.
+    """
+    package, _, spec = open_model(config.model.name, 1, root)
+    regions, rules = resolve(config, spec)
+    trouble = camera_file.probe(config.camera.path) if config.camera.scheme == "file" else None
+    if trouble is not None:
+        raise ConfigError(config.problem(("camera", "source"), trouble))
+    return Fitted(package, spec, regions, rules)
+
+
+def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]]:
+    """A function from a picture file and a count to its best labels and label groups with their scores.
+
+    The picture goes the way of a frame: the manifest's fit, the loop's own preprocessing. The background class is
+    never among the labels.
+
+    Raises:
+        ModelError: at once; the function itself raises CameraError for a file that is no picture.
+    """
+    _, interpreter, spec = open_model(name, 1)
+    background = None if spec.background is None else spec.labels[spec.background]
+    wanted = tuple(dict.fromkeys(label for label in (*spec.groups, *spec.labels) if label != background))
+    classifier = TfliteClassifier(interpreter, spec, wanted, Ring(1))
+    region = Region("full", FULL, spec.input.fit)
+
+    def classify(file: Path, top: int) -> list[tuple[str, float]]:
+        scores = classifier.scores(Frame(camera_file.read_picture(file), 0.0), region)
+        return [(wanted[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")[:top]]
+
+    return classify
+
+
+def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:
+    """What part of a region's area the model gets to see, 0..1: less than all of it where the fit crops."""
+    width_px, height_px = frame_px if rotate_deg in (0, 180) else frame_px[::-1]
+    box = region.box.pixels(width_px, height_px)
+    (left, top, right, bottom), _ = geometry(box, region.fit, spec.input_size)
+    return (right - left) * (bottom - top) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def run(
+    config: Config,
+    fitted: Fitted,
+    stop: threading.Event,
+    *,
+    root: Path | None = None,
+    print_events: bool = False,
+    on_turn: Callable[[Report], None] = lambda _: None,
+) -> Report:
+    """Runs the device until `stop` is set or its clip is over, and tells the broker that it ends.
+
+    Args:
+        root: the state root, `state_root()` where it is left out.
+        print_events: every event as one JSON line on stdout, too.
+        on_turn: called after each turn of the loop.
+
+    Raises:
+        EdgedError: what only a new process can mend; the reason is in `D/info` after the restart.
+    """
+    root = root or state_root()
+    folder = StateFolder(root / config.device.name)
+    last_exit = folder.read("last_exit.json") or None
+    folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
+    try:
+        threads = config.model.threads or choose_threads(fitted.package, config.camera.fps, StateFolder(root))
+        device = Device(config, fitted, threads, stop)
+        device.run(last_exit, print_events, on_turn)
+    except BaseException as error:
+        reason = str(error) if isinstance(error, EdgedError) else type(error).__name__
+        folder.write("last_exit.json", {"code": 1, "reason": reason})
+        raise
+    folder.write("last_exit.json", {"code": 0, "reason": "stopped"})
+    return device.report()
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; a second SIGINT interrupts as usual."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def choose_threads(package: Package, fps: float, folder: StateFolder, again: bool = False) -> int:
+    """The fewest threads that reach `fps` with this model, runtime and board; measured once and kept.
+
+    Args:
+        folder: the state root; what is measured does not depend on the device.
+        again: forget what was measured before.
+    """
+    key = f"{package.sha256[:16]} {RUNTIME} {board.model_name()}"
+    kept = folder.read("threads.json")
+    known = {} if again else {int(threads): float(ms) for threads, ms in kept.get(key, {}).items()}
+
+    def measure(threads: int) -> float:
+        return median_invoke_ms(Interpreter(package.model_path, threads), TUNING_INVOKES)
+
+    threads, times_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
+    if times_ms != known:
+        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in times_ms.items()}})
+        log.info("threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 1) for n, ms in times_ms.items()})
+    return threads

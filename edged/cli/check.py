@@ -1,0 +1,38 @@
+"""`edged check`: everything that can be known before the start, in one sentence a problem."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from edged.cli.run import add_config_argument
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_config_argument(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Says what will run, or raises what is wrong with it."""
+    from edged import app
+    from edged.config import load
+
+    config = load(args.config)
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    fitted = app.fit(config)
+    spec = fitted.spec
+    width_px, height_px = spec.input_size
+    print(f"{args.config}: device {config.device.name} can run")
+    print(f"  model {spec.name} {spec.version}: {width_px}x{height_px} {spec.input.color}, {len(spec.labels)} labels")
+    frame_px = (config.camera.width_px, config.camera.height_px)
+    for region in fitted.regions:
+        seen = app.seen_share(spec, region, frame_px, config.camera.rotate_deg)
+        print(f"  region {region.name}: the model sees {seen:.0%} of it ({region.fit}, {frame_px[0]}x{frame_px[1]})")
+    for rule in fitted.rules:
+        print(
+            f"  rule {rule.name}: {rule.label} in {rule.region}, on at {rule.score_threshold:g} for "
+            f"{rule.delay_on_s:g} s, off below {rule.release_threshold:g} for {rule.delay_off_s:g} s"
+        )
+    return 0

@@ -51,7 +51,9 @@ class _Screen:
     def broker(self, name: str) -> None:
         if not self._json:
             print(f"broker: {name} on loopback; subscriber: edged-demo/demo/event/#", flush=True)
-            print("scene: a lawn; a cat will come and go. Nothing but the events below leaves the daemon.", flush=True)
+            print(
+                "scene: a cup of coffee; a cat comes and goes. Of what the daemon says, you see the events.", flush=True
+            )
 
     def event(self, event: dict[str, Any]) -> None:
         if self._json:

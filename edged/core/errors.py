@@ -28,12 +28,18 @@ class ModelError(EdgedError):
 class CameraError(EdgedError):
     """A camera could not be opened or read. Retried for ever by the capture thread, never the end of the process.
 
+    Args:
+        text: one sentence without the camera's path, since it is published.
+        place: the path, for the journal and the terminal alone.
+
     Attributes:
+        text: as it was given.
         reason: one word of the vocabulary of `D/pipeline`, see `Blind.reason`.
     """
 
-    def __init__(self, text: str, reason: str = "camera_lost") -> None:
-        super().__init__(text)
+    def __init__(self, text: str, reason: str = "camera_lost", *, place: object = None) -> None:
+        super().__init__(text if place is None else f"{place}: {text}")
+        self.text = text
         self.reason = reason
 
 

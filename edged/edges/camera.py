@@ -122,7 +122,7 @@ class CaptureCamera:
         if look is not None:
             self._t_s = look.t_s
         if isinstance(look, Blind) and look.text != self._lost_text:
-            log.warning("camera lost: %s", look.text)
+            log.warning("camera lost: %s", capture.story if capture.lost else look.text)
             self._lost_text = look.text
         return look
 
@@ -185,6 +185,7 @@ class _Capture:
         call_since_s: since when the thread is in its present call of the source; None between calls.
         alive_s: when the source last gave a picture or opened; None before its first opening.
         lost: why there is no picture, from a failure to the next picture.
+        story: the same for the journal, with the camera's path.
         ended: the clip is over.
         fault: what ended the thread and was no camera trouble; the loop raises it.
     """
@@ -197,6 +198,7 @@ class _Capture:
         self.call_since_s: float | None = None
         self.alive_s: float | None = None
         self.lost: Lost | None = None
+        self.story = ""
         self.ended = False
         self.fault: Exception | None = None
         self._source = source
@@ -237,7 +239,8 @@ class _Capture:
                 self._read()
             return 0.0
         except CameraError as error:
-            self.lost = ("camera_fault" if error.reason == "camera_fault" else "camera_lost", str(error))
+            self.story = str(error)
+            self.lost = ("camera_fault" if error.reason == "camera_fault" else "camera_lost", error.text)
             self.slot.wake()
             return self._backoff.failed(self._clock.monotonic())
         finally:

@@ -107,7 +107,7 @@ class FileSource:
             return False
         self._reel.open()
         if not self._reel.turn(decode):
-            raise CameraError(f"{self._path} has no picture left to play")
+            raise CameraError("no picture is left to play", place=self._path)
         return True
 
 
@@ -132,7 +132,7 @@ def read_picture(path: Path) -> Pixels:
     width_px, height_px = reel.open()
     picture = np.empty((height_px, width_px, 3), dtype=np.uint8)
     if not reel.turn(decode=True):
-        raise CameraError(f"{path} has no picture that can be decoded")
+        raise CameraError("there is no picture that can be decoded", place=path)
     reel.show(picture)
     reel.close()
     return picture
@@ -160,9 +160,9 @@ def _reel(path: Path) -> _Reel:
     try:
         folder = path.is_dir()
         if not path.exists():
-            raise CameraError(f"there is no file or folder {path}")
+            raise CameraError("there is no such file or folder", place=path)
     except OSError as error:
-        raise CameraError(f"{path} cannot be read ({error.strerror})") from error
+        raise CameraError(f"it cannot be read ({error.strerror})", place=path) from error
     return _Pictures(path) if folder or path.suffix.lower() in PICTURE_SUFFIXES else _Clip(path)
 
 
@@ -180,11 +180,11 @@ class _Clip:
             opened = self._capture.open(str(self._path))
             got, first = self._capture.read() if opened else (False, None)
         except cv2.error as error:
-            raise CameraError(f"{self._path} cannot be read as a clip ({error.err})") from error
+            raise CameraError(f"it cannot be read as a clip ({error.err})", place=self._path) from error
         if not opened:
-            raise CameraError(f"{self._path} is no clip that OpenCV can read: MP4, MKV and AVI are")
+            raise CameraError("no clip that OpenCV can read: MP4, MKV and AVI are", place=self._path)
         if not got or first is None:
-            raise CameraError(f"{self._path} has no frame that can be decoded")
+            raise CameraError("there is no frame that can be decoded", place=self._path)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if RATES[0] <= rate <= RATES[1] else None
         self._at_first = True
@@ -200,9 +200,9 @@ class _Clip:
         try:
             got, picture = self._capture.retrieve(out)
         except cv2.error as error:
-            raise CameraError(f"{self._path}: a frame cannot be decoded ({error.err})") from error
+            raise CameraError(f"a frame cannot be decoded ({error.err})", place=self._path) from error
         if not got:
-            raise CameraError(f"{self._path}: a frame cannot be decoded")
+            raise CameraError("a frame cannot be decoded", place=self._path)
         _settle(picture, out)
 
     def close(self) -> None:
@@ -225,10 +225,12 @@ class _Pictures:
     def open(self) -> tuple[int, int]:
         self._paths = self._listed()
         if not self._paths:
-            raise CameraError(f"{self._path} holds no picture: expected one of {', '.join(sorted(PICTURE_SUFFIXES))}")
+            raise CameraError(
+                f"the folder holds no picture: expected one of {', '.join(sorted(PICTURE_SUFFIXES))}", place=self._path
+            )
         self._position = 0
         if not self.turn(decode=True):
-            raise CameraError(f"{self._path} holds no picture that can be decoded")
+            raise CameraError("there is no picture that can be decoded", place=self._path)
         self._position -= 1
         assert self._picture is not None
         return self._picture.shape[1], self._picture.shape[0]
@@ -258,7 +260,7 @@ class _Pictures:
                 if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
             )
         except OSError as error:
-            raise CameraError(f"{self._path} cannot be read ({error.strerror})") from error
+            raise CameraError(f"the folder cannot be read ({error.strerror})", place=self._path) from error
 
     def _decode(self, path: Path) -> bool:
         """Decodes a picture, unless it is the one that was decoded last; remembers it where that fails."""

@@ -98,7 +98,7 @@ class V4l2Source:
         self._capture = self._make_capture(str(self._path), cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise CameraError(
-                f"{self._path} is a camera but does not open: it is in use by another program, or is starting up"
+                "a camera that does not open: it is in use by another program, or is starting up", place=self._path
             )
         formats = ["YUYV", "MJPG"]
         if self._asked[0] * self._asked[1] * 2 * self._fps > RAW_BYTES_PER_S:
@@ -108,7 +108,7 @@ class V4l2Source:
                 break
         size = (int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
         if min(size) <= 0:
-            raise CameraError(f"{self._path} tells no picture size: it is no camera, or a broken one", "camera_fault")
+            raise CameraError("it tells no picture size: no camera, or a broken one", "camera_fault", place=self._path)
         if size not in (self._asked, self._told):
             log.warning("%s: asked for %d x %d pixels, got %d x %d", self._path, *self._asked, *size)
             self._told = size
@@ -120,12 +120,13 @@ class V4l2Source:
             grabbed = self._capture.grab()
             stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
         except cv2.error as error:
-            raise CameraError(f"{self._path} cannot be read ({error.err})") from error
+            raise CameraError(f"it cannot be read ({error.err})", place=self._path) from error
         if not grabbed:
             if self._delivered:
-                raise CameraError(f"{self._path} stopped delivering pictures: check its cable and power")
+                raise CameraError("it stopped delivering pictures: check its cable and power", place=self._path)
             raise CameraError(
-                f"{self._path} opened but delivers no picture: another program may use it, or its USB bus is too busy"
+                "it opened but delivers no picture: another program may use it, or its USB bus is too busy",
+                place=self._path,
             )
         self._delivered = True
         now_s = self._clock.monotonic()
@@ -144,11 +145,11 @@ class V4l2Source:
             assert t_s is not None
             out.t_s = t_s
         else:
-            raise CameraError(f"{self._path} delivers pictures that cannot be decoded", "camera_fault")
+            raise CameraError("its pictures cannot be decoded", "camera_fault", place=self._path)
         if picture is out.pixels or np.shares_memory(picture, out.pixels):
             return
         if picture.shape != out.pixels.shape:
-            raise CameraError(f"{self._path} delivers pictures of another size than it said", "camera_fault")
+            raise CameraError("its pictures have another size than it said", "camera_fault", place=self._path)
         np.copyto(out.pixels, picture)
 
     def close(self) -> None:
@@ -184,17 +185,19 @@ class V4l2Source:
             capabilities = self._capabilities(path)
         except FileNotFoundError as error:
             raise CameraError(
-                f"there is no camera at {path}: plug it in, or choose one that `edged cameras` lists"
+                "there is no camera: plug it in, or choose one that `ls /dev/v4l/by-id` lists", place=path
             ) from error
         except PermissionError as error:
             raise CameraError(
-                f"no permission to open {path}: let the user of this program be in the group video"
+                "no permission to open it: let the user of this program be in the group video", place=path
             ) from error
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise CameraError(f"{path} is in use by another program") from error
+                raise CameraError("it is in use by another program", place=path) from error
             if error.errno in (errno.ENODEV, errno.ENXIO, errno.EIO):
-                raise CameraError(f"{path} does not answer: check the camera's cable and power") from error
-            raise CameraError(f"{path} is no camera: choose one that `edged cameras` lists") from error
+                raise CameraError("it does not answer: check the camera's cable and power", place=path) from error
+            raise CameraError("no camera: choose one that `ls /dev/v4l/by-id` lists", place=path) from error
         if not capabilities & (CAP_VIDEO_CAPTURE | CAP_VIDEO_CAPTURE_MPLANE):
-            raise CameraError(f"{path} gives no pictures: choose the camera's other node, see `edged cameras`")
+            raise CameraError(
+                "it gives no pictures: choose the camera's other node, its by-id name ends in index0", place=path
+            )

@@ -78,9 +78,9 @@ class MemoryOutbox:
     def counts(self) -> OutboxCounts:
         """What waits or is in flight; `bytes` counts nothing here, since nothing is serialized yet."""
         rows = len(self._waiting) + len(self._flying)
-        age_ms = None if oldest is None else self._clock.age_ms(oldest)
         seqs = [*self._flying, *self._waiting]
         oldest = min((event.decision.t_s for event in (*self._flying.values(), *self._waiting.values())), default=None)
+        age_ms = None if oldest is None else self._clock.age_ms(oldest)
         return OutboxCounts(
             rows=rows,
             bytes=None,

@@ -1,0 +1,140 @@
+"""The camera as the loop sees it while all goes well, over a scripted source."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from edged.core.errors import CameraError
+from edged.core.types import Box, End, Frame
+from edged.edges.camera import CaptureCamera
+from tests.fakes import FakeClock
+from tests.scenes import SIZE
+from tests.scripted_source import ScriptedSource, ShortBackoff, look_for, watching
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+def test_nothing_yet_is_none_and_then_comes_the_newest_picture(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 30.0)
+    with watching(camera, source):
+        assert camera.newest(0.0) is None
+        source.feed((1.0, 10), (2.0, 20), (3.0, 30))
+        frame = camera.newest(0.0)
+        assert (frame.t_s, frame.pixels.shape, frame.pixels.min(), frame.pixels.max()) == (3.0, (48, 64, 3), 30, 30)
+        assert camera.dropped == 2
+        assert camera.newest(0.0) is None
+
+
+def test_the_count_of_dropped_pictures_outlives_a_pause(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 30.0)
+    for total in (1, 2):
+        with watching(camera, source):
+            source.feed((clock.monotonic() + total, 1), (clock.monotonic() + total + 0.5, 2))
+            assert isinstance(camera.newest(0.0), Frame)
+            assert camera.dropped == total
+    assert source.closed == 2
+
+
+def test_only_pictures_that_are_due_are_decoded(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 10.0)
+    with watching(camera, source):
+        source.feed(*((100 + index / 30, index) for index in range(30)))
+        assert source.retrieved == 10
+
+
+def test_in_lockstep_every_picture_comes_and_then_the_end(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 1.0, lockstep=True)
+    for index in range(100):
+        source.put((index / 30, index))
+    source.put(None)
+    with camera:
+        levels = [int(look_for(camera, Frame).pixels[0, 0, 0]) for _ in range(100)]
+        assert levels == list(range(100))
+        assert look_for(camera, End).t_s == 99 / 30
+        assert isinstance(camera.newest(0.0), End)
+    assert camera.dropped == 0
+    assert source.closed == 1
+
+
+def test_rotation_and_masks_are_done_before_the_picture_is_seen(clock):
+    source = ScriptedSource()
+    picture = np.full((48, 64, 3), 100, np.uint8)
+    picture[0, 0], picture[0, -1], picture[-1, -1], picture[-1, 0] = 1, 2, 3, 4
+    mask = Box(0.5, 0.0, 1.0, 0.25)  # of the turned picture, 48 wide and 64 high: the upper right
+    camera = CaptureCamera(source, clock, 30.0, rotate_deg=90, masks=[mask])
+    with watching(camera, source):
+        source.feed((1.0, picture))
+        pixels = camera.newest(0.0).pixels
+    assert pixels.shape == (64, 48, 3)
+    assert [int(pixels[y, x, 0]) for y, x in ((0, 0), (0, -1), (-1, -1), (-1, 0))] == [4, 0, 2, 3]
+    assert not pixels[:16, 24:].any()
+    assert np.all(pixels[16:-1] == 100)
+    assert np.all(pixels[1:16, :24] == 100)
+
+
+def test_masks_without_rotation(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 30.0, masks=[Box(0.0, 0.0, 0.25, 1.0), Box(0.75, 0.5, 1.0, 1.0)])
+    with watching(camera, source):
+        for t_s in (1.0, 2.0, 3.0, 4.0):  # every buffer of the slot
+            source.feed((t_s, 200))
+            pixels = camera.newest(0.0).pixels
+            expected = np.full((48, 64, 3), 200, np.uint8)
+            expected[:, :16] = 0
+            expected[24:, 48:] = 0
+            np.testing.assert_array_equal(pixels, expected)
+
+
+def test_another_size_after_an_opening(clock):
+    source = ScriptedSource(SIZE, (32, 16))
+    camera = CaptureCamera(source, clock, 30.0, rotate_deg=270, masks=[Box(0.0, 0.0, 1.0, 0.5)], backoff=ShortBackoff())
+    with watching(camera, source):
+        source.feed((1.0, 50))
+        held = camera.newest(0.0).pixels
+        assert held.shape == (64, 48, 3)
+        source.feed(CameraError("unplugged"), (clock.monotonic(), 60))
+        frame = look_for(camera, Frame)
+        assert frame.pixels.shape == (32, 16, 3)
+        assert (frame.pixels[:16].max(), frame.pixels[16:].min()) == (0, 60)
+        assert held[-1, -1, 0] == 50
+
+
+class EndlessSource(ScriptedSource):
+    """A picture whenever it is asked."""
+
+    def grab(self):
+        self.asked += 1
+        return self.asked / 30
+
+    def retrieve(self, out):
+        out.pixels.fill(self.asked % 256)
+
+
+def test_a_thousand_frames_leave_nothing_behind(clock):
+    camera = CaptureCamera(
+        EndlessSource((320, 240)), clock, 30.0, rotate_deg=90, masks=[Box(0.0, 0.0, 0.5, 0.5)], lockstep=True
+    )
+    with camera:
+        for _ in range(200):
+            look_for(camera, Frame)
+        tracemalloc.start()
+        try:
+            for _ in range(200):
+                look_for(camera, Frame)
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            for _ in range(1000):
+                look_for(camera, Frame)
+            after, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert after - before < 2048
+    assert peak - before < 320 * 240 * 3 / 4

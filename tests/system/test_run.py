@@ -1,0 +1,190 @@
+"""`edged run` as a process, with the tiny model, a clip and a real broker."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import jsonschema
+import pytest
+
+from tests.conftest import EMULATED
+from tests.daemon import Daemon, Listener, edged, write_config
+from tests.drawn import story_clip
+from tests.fakes import until
+from tests.test_schema import schema
+
+RULES = [{"label": "circle", "delay_on_s": 0.5, "delay_off_s": 1.0}, {"label": "star"}]
+STORY = [("background", 10), ("circle", 25), ("background", 30)]
+EVENT = "test/event/circle"
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return story_clip(tmp_path / "clip.avi", STORY)
+
+
+def test_from_a_clip_to_events_at_a_subscriber(tmp_path, clip, mosquitto, prefix):
+    """The main job: something comes and goes in front of the camera, and a subscriber hears of it."""
+    config = write_config(
+        tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max", at_end="stop"
+    )
+    with Listener(mosquitto.host, mosquitto.port, prefix) as listener:
+        with Daemon(config, tmp_path / "state", "--print-events") as daemon:
+            assert daemon.wait() == 0, daemon.errors.read_text()
+        events = listener.wait(EVENT, 2)
+        listener.wait_state("test/pipeline", "stopping")
+    for event in events:
+        jsonschema.validate(event, schema("event"))
+    start, end = events
+    assert (start["event_type"], start["seq"], start["rule"]) == ("start", 1, "circle")
+    assert start["score"] >= 0.6
+    assert (end["event_type"], end["seq"], end["reason"]) == ("end", 2, "gone")
+    assert end["start_time"] == start["time"]
+    assert end["duration_s"] == pytest.approx(2.5 - 0.5 + 1.0, abs=0.101)
+    assert start["frame_age_ms"] is None, "a clip at max pace has no moment of this clock"
+    assert [json.loads(line)["id"] for line in daemon.output.splitlines()] == [start["id"], end["id"]]
+    # Another label of the same model was watched all the time and never seen.
+    assert not listener.payloads("test/event/star")
+    assert {state["state"] for state in listener.payloads("test/state/star")} == {"unknown", "OFF"}
+
+
+def test_the_same_clip_gives_the_same_events_every_time(tmp_path, clip, mosquitto, prefix):
+    told = []
+    for turn in range(2):
+        config = write_config(
+            tmp_path / "e.toml", f"file:{clip}", mosquitto.port, f"{prefix}-{turn}", RULES, pace="max", at_end="stop"
+        )
+        with Daemon(config, tmp_path / "state", "--print-events") as daemon:
+            assert daemon.wait() == 0
+        events = [json.loads(line) for line in daemon.output.splitlines()]
+        told.append([(one["event_type"], one["seq"], one["score"], one["duration_s"]) for one in events])
+    assert told[0] == told[1]
+    assert len(told[0]) == 2
+
+
+def test_retained_topics_come_before_online_and_the_clean_stop_ends_what_is_open(tmp_path, mosquitto, prefix):
+    """A subscriber sees info, pipeline and states first, then online; at the end the open event is closed."""
+    picture = story_clip(tmp_path / "circle.avi", [("circle", 20)])
+    config = write_config(tmp_path / "e.toml", f"file:{picture}", mosquitto.port, prefix, RULES)
+    with Listener(mosquitto.host, mosquitto.port, prefix) as listener:
+        with Daemon(config, tmp_path / "state") as daemon:
+            listener.wait(EVENT)
+            listener.wait_state("test/state/circle", "ON")
+            listener.wait("test/health")
+            assert daemon.stop() == 0, daemon.errors.read_text()
+        first = [topic for topic, _, _ in listener.messages]
+        online = first.index("test/availability")
+        assert {"test/info", "test/pipeline", "test/state/circle", "test/state/star"} <= set(first[:online])
+        assert not any("event" in topic or "health" in topic for topic in first[:online])
+        events = listener.wait(EVENT, 2)
+        assert events[-1]["reason"] == "shutdown"
+        listener.wait_state("test/pipeline", "stopping")
+        state = listener.wait_state("test/state/circle", "unknown")
+    assert (state["seq"], state["id"]) == (events[-1]["seq"], events[-1]["id"])
+    for name in ("info", "pipeline", "health"):
+        for payload in listener.payloads(f"test/{name}"):
+            jsonschema.validate(payload, schema(name))
+
+
+@pytest.mark.skipif(EMULATED, reason="four process starts take a minute under emulation")
+def test_the_last_exit_is_told_after_the_restart(tmp_path, mosquitto, prefix):
+    clip = story_clip(tmp_path / "b.avi", [("background", 10)])
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES)
+    state = tmp_path / "state"
+    told = []
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        with Listener(mosquitto.host, mosquitto.port, prefix) as listener, Daemon(config, state) as daemon:
+            until(lambda: any(not retained for *_, retained in listener.messages if retained is False), 60)  # noqa: B023
+            until(lambda: any(name == "test/health" for name, *_ in listener.messages), 60)  # noqa: B023
+            told.append(listener.payloads("test/info")[-1]["last_exit"])
+            daemon.stop(number)
+    assert told == [None, {"code": 0, "reason": "stopped"}, {"code": None, "reason": "killed, or the power went"}]
+
+
+def test_a_broker_that_comes_late_gets_what_was_decided_meanwhile(tmp_path, clip, own_mosquitto, prefix):
+    """The loop never waits for the broker: events are decided, and delivered when it is there."""
+    broker = own_mosquitto()
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", broker.port, prefix, RULES, pace="realtime")
+    with Daemon(config, tmp_path / "state", "--print-events") as daemon:
+        assert daemon.process.stdout is not None
+        first = json.loads(daemon.process.stdout.readline())
+        broker.start()
+        with Listener(broker.host, broker.port, prefix) as listener:
+            received = listener.wait(EVENT)
+        assert received[0]["id"] == first["id"]
+        assert daemon.stop() == 0
+    journal = daemon.errors.read_text()
+    assert journal.count("cannot be reached") == 1, "a lasting fault is logged once"
+
+
+@pytest.mark.skipif(EMULATED, reason="the same code as the test above; reconnecting takes seconds more")
+def test_a_broker_that_restarts_loses_no_event(tmp_path, own_mosquitto, prefix):
+    broker = own_mosquitto()
+    broker.start()
+    clip = story_clip(tmp_path / "s.avi", [("circle", 8), ("background", 8)])
+    rules = [{"label": "circle", "delay_on_s": 0.1, "delay_off_s": 0.1}]
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", broker.port, prefix, rules)
+    seqs: list[int] = []
+    with Daemon(config, tmp_path / "state") as daemon:
+        for _ in range(3):
+            with Listener(broker.host, broker.port, prefix) as listener:
+                listener.wait(EVENT, 2)
+                broker.stop()
+                seqs += [event["seq"] for event in listener.payloads(EVENT)]
+            broker.start()
+        with Listener(broker.host, broker.port, prefix) as listener:
+            listener.wait(EVENT, 2)
+            seqs += [event["seq"] for event in listener.payloads(EVENT)]
+        assert daemon.stop() == 0
+    # What was decided between two subscribers went to nobody; what a subscriber saw came in order.
+    assert seqs == sorted(seqs)
+
+
+def test_a_camera_that_is_absent_is_a_problem_and_no_end(tmp_path, mosquitto, prefix):
+    """Exit 78 here would leave a board dead after a power cut."""
+    config = write_config(tmp_path / "e.toml", "v4l2:/dev/no-such-camera", mosquitto.port, prefix, RULES)
+    with Listener(mosquitto.host, mosquitto.port, prefix) as listener:
+        with Daemon(config, tmp_path / "state") as daemon:
+            pipeline = listener.wait_state("test/pipeline", "camera_lost")
+            until(lambda: any(one["problems"] for one in listener.payloads("test/health")), 60)
+            assert daemon.process.poll() is None
+            assert daemon.stop() == 0
+        (problem,) = [one["problems"] for one in listener.payloads("test/health") if one["problems"]][-1]
+    assert problem["code"] == "camera_lost"
+    assert "no camera" in pipeline["reason"]
+    assert {state["state"] for state in listener.payloads("test/state/circle")} == {"unknown"}
+    assert "/dev/" not in pipeline["reason"].replace("/dev/v4l/by-id", "")
+    assert "/dev/no-such-camera" in daemon.errors.read_text(), "the journal says which"
+
+
+@pytest.mark.skipif(EMULATED, reason="waits for back-off; nothing in it depends on the processor")
+def test_a_camera_that_goes_and_comes_back(tmp_path, mosquitto, prefix):
+    """Its loss ends the event with its reason, states are unknown, and sight returns by itself."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    story_clip(tmp_path / "c.avi", [("circle", 1)])
+    from tests.drawn import still_pictures
+    from tests.scenes import write_picture
+
+    write_picture(folder / "a.png", next(iter(still_pictures(["circle"], seed=3))))
+    config = write_config(tmp_path / "e.toml", f"file:{folder}", mosquitto.port, prefix, RULES)
+    away = tmp_path / "away"
+    with Listener(mosquitto.host, mosquitto.port, prefix) as listener, Daemon(config, tmp_path / "state") as daemon:
+        listener.wait_state("test/state/circle", "ON")
+        folder.rename(away)
+        listener.wait_state("test/pipeline", "camera_lost")
+        listener.wait_state("test/state/circle", "unknown")
+        end = listener.wait(EVENT, 2)[-1]
+        assert (end["event_type"], end["reason"]) == ("end", "camera_lost")
+        away.rename(folder)
+        listener.wait_state("test/pipeline", "running")
+        listener.wait_state("test/state/circle", "ON")
+        assert daemon.stop() == 0
+
+
+def test_check_says_what_will_run(tmp_path, clip):
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", 1883, "edged", RULES)
+    done = edged("check", "--config", config, state=tmp_path / "state")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "rule circle" in done.stdout

@@ -7,12 +7,14 @@ it builds gets plain values by name and never sees a Config.
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -127,9 +129,11 @@ def run(
     Raises:
         EdgedError: what only a new process can mend; the reason is in `D/info` after the restart.
     """
+    # A core dump would hold the picture that was in memory.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
-    last_exit = folder.read("last_exit.json") or None
+    last_exit = _last_exit(folder.read("last_exit.json"))
     folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
     try:
         threads = config.model.threads or choose_threads(fitted.package, config.camera.fps, StateFolder(root))
@@ -141,6 +145,14 @@ def run(
         raise
     folder.write("last_exit.json", {"code": 0, "reason": "stopped"})
     return device.report()
+
+
+def _last_exit(kept: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the file says of the last end; nothing that a damaged one may hold besides goes out."""
+    code, reason = kept.get("code"), kept.get("reason")
+    if not isinstance(reason, str) or not isinstance(code, int | None):
+        return None
+    return {"code": code, "reason": reason[:200]}
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class Device:
         """What the run has come to so far."""
         percentiles = self.invoke_ms.percentiles()
         return Report(
-            frames=self.classifier.frames,
+            frames=self.camera.taken,
             dropped=self.camera.dropped,
             events=self.numbering.last_seq,
             invoke_p50_ms=percentiles.p50 if percentiles else None,
@@ -160,8 +160,8 @@ class Device:
         last_t_s = self.classifier.last_t_s
         return wire.health(
             topics,
-            fps=self.rate.read(now_s, self.classifier.frames),
-            frames=self.classifier.frames,
+            fps=self.rate.read(now_s, self.camera.taken),
+            frames=self.camera.taken,
             drops=self.camera.dropped,
             invoke_ms=self.invoke_ms.percentiles(),
             frame_age_ms=None if last_t_s is None else self.clock.age_ms(last_t_s),
@@ -187,19 +187,24 @@ class _Heartbeats:
 
 
 class _PrintingOutbox:
-    """An outbox that also writes every event as one JSON line on stdout, as `--print-events` wants it."""
+    """An outbox that also writes every event as one JSON line on stdout, as long as somebody reads there."""
 
     def __init__(self, outbox: Outbox, topics: wire.Topics) -> None:
         self._outbox, self._topics = outbox, topics
+        self._read = True
         self.log = outbox.log
         self.next, self.acknowledge, self.release = outbox.next, outbox.acknowledge, outbox.release
         self.counts = outbox.counts
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         events = self._outbox.append(decisions)
-        for event in events:
-            sys.stdout.write(wire.event(self._topics, event, age_s=0.0).payload.decode() + "\n")
-            sys.stdout.flush()
+        for event in events if self._read else ():
+            try:
+                sys.stdout.write(wire.event(self._topics, event, age_s=0.0).payload.decode() + "\n")
+                sys.stdout.flush()
+            except OSError as error:
+                self._read = False
+                log.warning("events are no longer printed: %s", error.strerror)
         return events
 
 

@@ -63,7 +63,9 @@ class MqttPublisher:
         self._link = Link.DOWN
         self._word = wire.ONLINE  # what follows the retained topics on a connection
         self._window = 1
-        self._flying: dict[int, Event | None] = {}  # by message id; None: a retained topic
+        self._flying: dict[int, tuple[str, Event | None]] = {}  # topic and event by message id; None: retained
+        self._refused: dict[str, str] = {}  # why, by topic, until a message is taken there
+        self._dropped, self._dropped_told = 0, False
         self._retained: dict[str, Message] = {info.topic: info}
         self._unsent: dict[str, None] = {}  # topics whose newest value is not sent yet, in order
         self._pipeline_version = self._problems_version = 0
@@ -87,6 +89,8 @@ class MqttPublisher:
         """
         if decisions:
             self._retain_states(events, decisions)
+        if events:
+            self._watch_outbox()
         if self._pipeline.version != self._pipeline_version:
             self._retain_pipeline()
         while (notice := self._broker.poll()) is not None:
@@ -154,17 +158,35 @@ class MqttPublisher:
     def _acknowledged(self, notice: Acknowledged) -> None:
         if notice.mid not in self._flying:
             return
-        event = self._flying.pop(notice.mid)
-        now_s = self._clock.monotonic()
-        if notice.refused is not None:
-            text = f"the broker refuses a message: {notice.refused}; check what this device may publish there"
-            if self._problems.set("event_refused", text, now_s):
-                log.warning("%s", text)
-        elif event is not None:
-            self._problems.set("event_refused", None, now_s)
+        topic, event = self._flying.pop(notice.mid)
+        self._watch_refusals(topic, notice.refused)
         if event is not None:
             # A refusal is final here: sent again and again it would only keep the events behind it waiting.
             self._outbox.acknowledge(event.seq)
+        if self._dropped_told and not self._outbox.counts().rows:
+            self._dropped_told = False
+            self._problems.set("outbox_full", None, self._clock.monotonic())
+
+    def _watch_refusals(self, topic: str, refused: str | None) -> None:
+        if refused is not None:
+            self._refused[topic] = refused
+        elif self._refused.pop(topic, None) is None:
+            return
+        text = None
+        if self._refused:
+            reason = next(iter(self._refused.values()))
+            text = f"the broker refuses messages of this device: {reason}; check what it may publish there"
+        if self._problems.set("event_refused", text, self._clock.monotonic()) and text:
+            log.warning("%s", text)
+
+    def _watch_outbox(self) -> None:
+        dropped = self._outbox.counts().dropped
+        if dropped == self._dropped:
+            return
+        self._dropped, self._dropped_told = dropped, True
+        text = "the broker is away for so long that the oldest events are dropped; `outbox.dropped` counts them"
+        if self._problems.set("outbox_full", text, self._clock.monotonic()):
+            log.warning("%s", text)
 
     def _send(self) -> None:
         if self._link is Link.RETAINED and not self._unsent and not self._flying:
@@ -176,7 +198,7 @@ class MqttPublisher:
             if mid is None:
                 return
             del self._unsent[topic]
-            self._flying[mid] = None
+            self._flying[mid] = (topic, None)
         if self._link is Link.ONLINE and not self._unsent and not self._flying:
             self._link, self._health_at_s = Link.UP, float("-inf")
         if self._link is Link.UP:
@@ -197,8 +219,9 @@ class MqttPublisher:
                 return
             age_ms = self._clock.age_ms(event.decision.t_s)
             # What happened in a clip has no age.
-            mid = self._broker.publish(wire.event(self._topics, event, (age_ms or 0) / 1000))
+            message = wire.event(self._topics, event, (age_ms or 0) / 1000)
+            mid = self._broker.publish(message)
             if mid is None:
                 self._outbox.release(event.seq)
                 return
-            self._flying[mid] = event
+            self._flying[mid] = (message.topic, event)

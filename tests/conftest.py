@@ -46,8 +46,10 @@ class Mosquitto:
             probe.bind((self.host, 0))
             self.port: int = probe.getsockname()[1]
         own = (f"listener {self.port} {self.host}", "persistence false", "set_tcp_nodelay true")
+        # Started by root it would become the user mosquitto, who cannot read a test's files.
+        user = ("user root",) if os.geteuid() == 0 else ()
         login = () if any(line.startswith("allow_anonymous") for line in lines) else ("allow_anonymous true",)
-        self._config.write_text("\n".join((*own, *login, *lines, "")), encoding="utf-8")
+        self._config.write_text("\n".join((*own, *user, *login, *lines, "")), encoding="utf-8")
 
     def start(self) -> None:
         """Starts it and waits until it listens."""

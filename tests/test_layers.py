@@ -217,12 +217,18 @@ def test_the_checker_finds_a_planted_violation(module: str, source: str) -> None
         ("edged.core.labels", "import math, json\nimport numpy as np\nfrom edged.core.types import Rule"),
         ("edged.ports", "from edged.core.errors import EdgedError"),
         ("edged.loop", "from edged.core import wire\nfrom edged.ports import Camera"),
-        ("edged.edges.camera_v4l2", "import cv2, fcntl\nfrom edged.edges.pixels import rotate\nfrom .frames import FrameSlot"),
+        (
+            "edged.edges.camera_v4l2",
+            "import cv2, fcntl\nfrom edged.edges.pixels import rotate\nfrom .frames import FrameSlot",
+        ),
         ("edged.edges.mqtt_subscriber", "import paho.mqtt.client"),
         ("edged.edges.outbox", "import sqlite3"),
         ("edged.modelstore.store", "import edged\nfrom pydantic import BaseModel"),
         ("edged.app", "import edged\nfrom edged import loop, device\nfrom edged.edges import board"),
-        ("edged.cli.demo", "from edged import app, demo\nfrom edged.cli import FAILED\nfrom edged.core.errors import EdgedError"),
+        (
+            "edged.cli.demo",
+            "from edged import app, demo\nfrom edged.cli import FAILED\nfrom edged.core.errors import EdgedError",
+        ),
     ],
 )
 def test_the_checker_lets_pass_what_is_allowed(module: str, source: str) -> None:

@@ -308,6 +308,10 @@ class TestEvents:
         assert body(device.broker.sent[-1]) == {"problems": "event_refused"}
         device.see("dog", 0.9)
         device.pump()
+        assert device.problems.all() == (problem,), "another topic says nothing about this one"
+        device.broker.refusals.clear()
+        device.see("cat", 0.0)
+        device.pump()
         assert device.problems.all() == ()
         assert device.outbox.counts().rows == 0
 

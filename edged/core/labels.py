@@ -139,7 +139,7 @@ class Scorer:
             score = value / whole
             if not math.isfinite(score):
                 raise ModelError("the model's output is not a number: it is damaged, or was fed what it cannot bear")
-            self._scores[column] = min(score, 1.0)
+            self._scores[column] = min(max(score, 0.0), 1.0)
         return self._scores
 
 

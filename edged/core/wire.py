@@ -22,7 +22,7 @@ EVENT_EXPIRY_S = 300
 LIVE_AGE_S = 30.0
 ONLINE, OFFLINE = b"online", b"offline"
 MAX_SENTENCE_BYTES = 200
-"""Sentences for people come from drivers and brokers too; a payload must stay within its 4,096 bytes whatever they say."""
+"""Sentences come from drivers and brokers too; a payload must stay within its 4,096 bytes whatever they say."""
 
 PROBLEM_CODES = (
     "broker_lost",

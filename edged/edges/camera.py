@@ -47,6 +47,7 @@ class CaptureCamera:
         backoff: the waits between openings.
 
     Attributes:
+        taken: pictures that `newest()` gave.
         dropped: pictures that were decoded and then overwritten by a newer one.
     """
 
@@ -63,6 +64,7 @@ class CaptureCamera:
         hung_s: float = 60.0,
         backoff: Backoff | None = None,
     ) -> None:
+        self.taken = 0
         self.dropped = 0
         self._source = source
         self._clock = clock
@@ -140,6 +142,7 @@ class CaptureCamera:
         # A picture may have been taken before the moment at which its absence was reported.
         frame.t_s = self._t_s = max(t_s, self._t_s)
         self._taken_s = self._clock.monotonic()
+        self.taken += 1
         return frame
 
     def _fit(self, shape: tuple[int, ...]) -> None:

@@ -51,6 +51,7 @@ class PahoBroker:
         client_id: also names the session; two daemons must not share it.
         protocol: "5", or "3.1.1" for brokers that know no better (no will delay, refusals are not told).
         will: published by the broker when the daemon is gone.
+        will_delay_s: how long the broker waits for the daemon to be back before it publishes the will (MQTT 5).
         username, password: None for a broker without login.
     """
 
@@ -66,8 +67,10 @@ class PahoBroker:
         username: str | None,
         password: str | None,
         clock: Clock,
+        will_delay_s: int = WILL_DELAY_S,
     ) -> None:
         self._host, self._port, self._keepalive_s = host, port, keepalive_s
+        self._will_delay_s = will_delay_s
         self._client_id, self._will = client_id, will
         self._login = (username, password)
         self._v5 = protocol == "5"
@@ -162,7 +165,7 @@ class PahoBroker:
             client.username_pw_set(*self._login)
         will = _properties(PacketTypes.WILLMESSAGE) if self._v5 else None
         if will is not None:
-            will.WillDelayInterval = WILL_DELAY_S
+            will.WillDelayInterval = self._will_delay_s
         client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain, properties=will)
         _listen(client, functools.partial(self._note, generation), ended)
         return client

@@ -54,16 +54,18 @@ class Interpreter:
     """
 
     def __init__(self, model_path: Path, threads: int) -> None:
+        # Not the whole path: what ends the process is told in `D/info` after the restart.
+        name = f"{model_path.parent.name}/{model_path.name}"
         try:
             with _stderr_to_log():
                 self._interpreter = _Interpreter(model_path=str(model_path), num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{model_path}: the runtime cannot load it ({reason}); is the file complete?") from None
+            raise ModelError(f"{name}: the runtime cannot load it ({reason}); is the file complete?") from None
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or not outputs:
-            raise ModelError(f"{model_path}: expected one input and an output, found {len(inputs)} and {len(outputs)}")
+            raise ModelError(f"{name}: expected one input and an output, found {len(inputs)} and {len(outputs)}")
         self.input = _spec(inputs[0])
         self.outputs = tuple(_spec(output) for output in outputs)
         self.input_view = self._interpreter.tensor(inputs[0]["index"])
@@ -84,8 +86,7 @@ class TfliteClassifier:
         invoke_ms: gets the wall time of each invoke().
 
     Attributes:
-        frames: how many regions were classified.
-        last_t_s: when the frame of the last one was taken; None before the first.
+        last_t_s: when the frame that was classified last was taken; None before the first.
     """
 
     def __init__(self, interpreter: Interpreter, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring) -> None:
@@ -94,7 +95,6 @@ class TfliteClassifier:
         self._input, self._output = interpreter.input_view, interpreter.output_views[0]
         self._invoke = interpreter.invoke
         self._invoke_ms = invoke_ms
-        self.frames = 0
         self.last_t_s: float | None = None
 
     def scores(self, frame: Frame, region: Region) -> Scores:
@@ -113,7 +113,6 @@ class TfliteClassifier:
         started_s = time.perf_counter()
         self._invoke()
         self._invoke_ms.add((time.perf_counter() - started_s) * 1e3)
-        self.frames += 1
 
     def read(self) -> Scores:
         """The output tensor as scores, as `scores` gives them."""

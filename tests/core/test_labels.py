@@ -78,13 +78,13 @@ def test_sigmoid(data: st.DataObject, dtype: str, scale: float, zero_point: int)
     raw = data.draw(raw_outputs(dtype))
     expected = 1 / (1 + np.exp(-np.clip(real(spec, raw), -700, 700)))
     highest = [max(expected[LABELS.index(name)] for name in group) for group in GROUPS.values()]
-    np.testing.assert_allclose(Scorer(spec, (*LABELS, *GROUPS)).scores(raw), [*expected, *highest], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        Scorer(spec, (*LABELS, *GROUPS)).scores(raw), [*expected, *highest], rtol=1e-5, atol=1e-7
+    )
 
 
 @given(st.data(), eight_bit, st.integers(0, 3))
-def test_no_activation_is_the_dequantized_value_held_within_0_and_1(
-    data: st.DataObject, dtype: str, off: int
-) -> None:
+def test_no_activation_is_the_dequantized_value_held_within_0_and_1(data: st.DataObject, dtype: str, off: int) -> None:
     zero_point = int(np.iinfo(dtype).min) + off
     output = tensor((1, len(LABELS)), dtype, 1 / 250, zero_point)
     spec = model(LABELS, GROUPS, "none", output_tensor=output)
@@ -104,7 +104,9 @@ def test_the_members_of_a_group_add_up_with_softmax_only() -> None:
     raw = np.array([50, 50, -128, -128, -128, -128], np.int8)
     pair = {"pair": LABELS[:2]}
     for activation, expected in (("softmax", 1.0), ("none", 178 / 256)):
-        spec = model(LABELS, pair, activation, output_tensor=tensor((1, 6), "int8", 1 / 256 if activation == "none" else 1.0))
+        spec = model(
+            LABELS, pair, activation, output_tensor=tensor((1, 6), "int8", 1 / 256 if activation == "none" else 1.0)
+        )
         (score,) = Scorer(spec, ("pair",)).scores(raw)
         assert score == pytest.approx(expected)
 
@@ -112,7 +114,14 @@ def test_the_members_of_a_group_add_up_with_softmax_only() -> None:
 @pytest.mark.parametrize(
     ("activation", "bad"),
     # The sigmoid of infinity and e to minus infinity are numbers.
-    [("none", math.nan), ("none", math.inf), ("none", -math.inf), ("softmax", math.nan), ("softmax", math.inf), ("sigmoid", math.nan)],
+    [
+        ("none", math.nan),
+        ("none", math.inf),
+        ("none", -math.inf),
+        ("softmax", math.nan),
+        ("softmax", math.inf),
+        ("sigmoid", math.nan),
+    ],
 )
 def test_what_is_no_number_is_a_damaged_model(activation: str, bad: float) -> None:
     spec = model(LABELS, activation=activation, output_tensor=tensor((1, len(LABELS)), "float32"))
@@ -204,7 +213,9 @@ class TestFitModel:
         "shape", [(1, 224, 192, 1), (1, 3, 224, 224), (2, 224, 224, 3), (224, 224, 3), (1, 0, 0, 3), (1, 150528)]
     )
     def test_the_shape_of_the_input(self, shape: tuple[int, ...]) -> None:
-        with pytest.raises(ModelError, match=r"model toy: expected an input of shape \(1, height, width, 3\)") as caught:
+        with pytest.raises(
+            ModelError, match=r"model toy: expected an input of shape \(1, height, width, 3\)"
+        ) as caught:
             self.fit(input_tensor=tensor(shape))
         assert str(shape) in str(caught.value)
 

@@ -108,10 +108,20 @@ class TestPipeline:
         pipeline = Pipeline(1.0)
         pipeline.blind(lost(2.0, "unplugged"))
         pipeline.blind(lost(3.0, "unplugged"))
-        assert (pipeline.state, pipeline.reason, pipeline.since_s, pipeline.version) == ("camera_lost", "unplugged", 2.0, 2)
+        assert (pipeline.state, pipeline.reason, pipeline.since_s, pipeline.version) == (
+            "camera_lost",
+            "unplugged",
+            2.0,
+            2,
+        )
         pipeline.blind(lost(4.0, "no power"))
         pipeline.blind(fault(5.0, "black"))
-        assert (pipeline.state, pipeline.reason, pipeline.since_s, pipeline.version) == ("camera_fault", "black", 5.0, 4)
+        assert (pipeline.state, pipeline.reason, pipeline.since_s, pipeline.version) == (
+            "camera_fault",
+            "black",
+            5.0,
+            4,
+        )
         pipeline.seeing(6.0)
         assert (pipeline.state, pipeline.reason, pipeline.since_s) == ("running", None, 6.0)
 

@@ -61,7 +61,9 @@ def test_an_off_moment_in_pending_begins_the_delay_anew() -> None:
 
 def test_the_band_keeps_what_was() -> None:
     below = Trigger(rule())
-    assert all(decision is None or decision.event_type is None for decision in told(below, (0, 0.0), (1, 0.5), (2, 0.59)))
+    assert all(
+        decision is None or decision.event_type is None for decision in told(below, (0, 0.0), (1, 0.5), (2, 0.59))
+    )
     above = active(rule())
     assert told(above, (1.0, 0.5), (2.0, 0.4)) == [None, None]
     (end,) = told(above, (3.0, 0.39))

@@ -70,7 +70,14 @@ def info(rules: list[Rule], **changes: Any) -> Message:
         "last_exit": {"code": 1, "reason": "the model's output is not a number"},
         "model": model(),
         "rules": rules,
-        "settings": {"fps": 10, "width_px": 640, "height_px": 480, "threads": 2, "runtime": "LiteRT 2", "protocol": "5"},
+        "settings": {
+            "fps": 10,
+            "width_px": 640,
+            "height_px": 480,
+            "threads": 2,
+            "runtime": "LiteRT 2",
+            "protocol": "5",
+        },
     }
     return wire.info(TOPICS, **{**values, **changes})
 

@@ -20,7 +20,9 @@ DTYPES = {"int8": (2.0, 3), "uint8": (2.0, 100), "float32": (None, None)}
 """Scale and zero point: coarse enough to tell where a rounding went wrong."""
 
 
-def spec(color: str, dtype: str, size: tuple[int, int], mean: tuple[float, ...] = (), fit: Fit = "stretch") -> ModelSpec:
+def spec(
+    color: str, dtype: str, size: tuple[int, int], mean: tuple[float, ...] = (), fit: Fit = "stretch"
+) -> ModelSpec:
     channels = 1 if color == "grey" else 3
     mean = mean or ((100.0, 120.0, 140.0) if channels == 3 else (110.0,))
     shape = (1, size[1], size[0], channels)
@@ -74,7 +76,9 @@ def shrunk(source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def expected(what: ModelSpec, pixels: np.ndarray, box: Box, fit: Fit) -> np.ndarray:
     """The real pixel values, (height, width, channel), before any table."""
-    (left, top, right, bottom), (x0, y0, x1, y1) = geometry(box.pixels(pixels.shape[1], pixels.shape[0]), fit, what.input_size)
+    (left, top, right, bottom), (x0, y0, x1, y1) = geometry(
+        box.pixels(pixels.shape[1], pixels.shape[0]), fit, what.input_size
+    )
     small = shrunk(pixels[top:bottom, left:right], (x1 - x0, y1 - y0))
     if what.input.color == "grey":
         small = (small @ [0.114, 0.587, 0.299])[:, :, None]

@@ -26,9 +26,7 @@ def clip(tmp_path):
 
 def test_from_a_clip_to_events_at_a_subscriber(tmp_path, clip, mosquitto, prefix):
     """The main job: something comes and goes in front of the camera, and a subscriber hears of it."""
-    config = write_config(
-        tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max", at_end="stop"
-    )
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max", at_end="stop")
     with Listener(mosquitto.host, mosquitto.port, prefix) as listener:
         with Daemon(config, tmp_path / "state", "--print-events") as daemon:
             assert daemon.wait() == 0, daemon.errors.read_text()

@@ -117,7 +117,7 @@ def run(
     *,
     root: Path | None = None,
     print_events: bool = False,
-    on_turn: Callable[[Report], None] = lambda _: None,
+    on_turn: Callable[[Report], None] | None = None,
 ) -> Report:
     """Runs the device until `stop` is set or its clip is over, and tells the broker that it ends.
 

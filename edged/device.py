@@ -30,7 +30,7 @@ from edged.edges.outbox_memory import MemoryOutbox
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.modelstore import Package
-from edged.ports import Clock, Outbox, OutboxCounts, Source
+from edged.ports import Clock, Heartbeat, Outbox, OutboxCounts, Source
 from edged.publisher import MqttPublisher
 
 TURN_S = 0.25
@@ -54,12 +54,24 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run came to, for whoever asked for it."""
+    """What a run came to, for whoever asked for it.
+
+    Attributes:
+        events: decided and numbered.
+        acknowledged: of those, how many the broker has.
+    """
 
     frames: int
     dropped: int
     events: int
-    invoke_p50_ms: float | None
+    acknowledged: int
+    invoke_ms: Ring
+
+    @property
+    def invoke_p50_ms(self) -> float | None:
+        """Median wall time of the last invokes; None before the first."""
+        percentiles = self.invoke_ms.percentiles()
+        return percentiles.p50 if percentiles else None
 
 
 class Device:
@@ -87,7 +99,9 @@ class Device:
             self.problems.set("xnnpack_inactive", text, self.clock.monotonic())
             log.warning("%s", text)
 
-    def run(self, last_exit: dict[str, object] | None, print_events: bool, on_turn: Callable[[Report], None]) -> None:
+    def run(
+        self, last_exit: dict[str, object] | None, print_events: bool, on_turn: Callable[[Report], None] | None
+    ) -> None:
         """Runs the loop, then says what remains to be said."""
         config = self.config
         topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
@@ -117,7 +131,7 @@ class Device:
             self.pipeline,
             self.outbox,
             publisher,
-            _Heartbeats(systemd.beat, lambda: on_turn(self.report())),
+            systemd if on_turn is None else _Observed(systemd, lambda: on_turn(self.report())),
             self.stop,
             TURN_S,
         )
@@ -126,12 +140,12 @@ class Device:
 
     def report(self) -> Report:
         """What the run has come to so far."""
-        percentiles = self.invoke_ms.percentiles()
         return Report(
             frames=self.camera.taken,
             dropped=self.camera.dropped,
             events=self.numbering.last_seq,
-            invoke_p50_ms=percentiles.p50 if percentiles else None,
+            acknowledged=self.outbox.acknowledged,
+            invoke_ms=self.invoke_ms,
         )
 
     def _info(self, topics: wire.Topics, last_exit: dict[str, object] | None) -> Message:
@@ -175,15 +189,15 @@ class Device:
         )
 
 
-class _Heartbeats:
-    """More than one listener for a finished turn."""
+class _Observed:
+    """A heartbeat that somebody else hears, too."""
 
-    def __init__(self, *listeners: Callable[[], None]) -> None:
-        self._listeners = listeners
+    def __init__(self, heartbeat: Heartbeat, observer: Callable[[], None]) -> None:
+        self._heartbeat, self._observer = heartbeat, observer
 
     def beat(self) -> None:
-        for listener in self._listeners:
-            listener()
+        self._heartbeat.beat()
+        self._observer()
 
 
 class _PrintingOutbox:
@@ -195,6 +209,10 @@ class _PrintingOutbox:
         self.log = outbox.log
         self.next, self.acknowledge, self.release = outbox.next, outbox.acknowledge, outbox.release
         self.counts = outbox.counts
+
+    @property
+    def acknowledged(self) -> int:
+        return self._outbox.acknowledged
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         events = self._outbox.append(decisions)

@@ -116,6 +116,10 @@ class Outbox(Protocol):
 
     log: str
 
+    @property
+    def acknowledged(self) -> int:
+        """How many events the broker took since the start."""
+
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         """Gives each decision that is an event its identity and keeps it: stored when it returns, one transaction."""
 

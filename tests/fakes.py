@@ -1,4 +1,4 @@
-"""Fakes of the ports: the edges of the world as a test scripts them, and the plain values that many tests start from."""
+"""Fakes of the ports: the outside world as a test scripts it, and the plain values that many tests start from."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class FakeClock:
 class FakeClipClock(FakeClock):
     """A clock beside a clip whose frames carry the clip's own time."""
 
-    def age_ms(self, t_s: float) -> int | None:  # noqa: ARG002
+    def age_ms(self, t_s: float) -> int | None:
         return None
 
 

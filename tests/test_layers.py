@@ -94,7 +94,7 @@ def imports(source: str, module: str) -> Iterator[tuple[int, str]]:
 
 
 def is_in(module: str, pattern: str) -> bool:
-    """Whether a module is what a pattern names or stands below it; `edged` alone names the version and nothing below."""
+    """Whether a module is what a pattern names or below it; `edged` alone names the version and nothing below."""
     return module == pattern if pattern == "edged" else fnmatch(module, pattern) or fnmatch(module, f"{pattern}.*")
 
 
@@ -236,7 +236,8 @@ def test_the_checker_lets_pass_what_is_allowed(module: str, source: str) -> None
 
 
 def test_the_counter_counts_code_alone() -> None:
-    source = 'def f(\n    a,\n    b,\n):\n    """Says\n\n    what."""\n    # why\n\n    x = (\n        1,\n    )\n    return x\n'
+    signature, docstring = "def f(\n    a,\n    b,\n):\n", '    """Says\n\n    what."""\n    # why\n\n'
+    source = signature + docstring + "    x = (\n        1,\n    )\n    return x\n"
     (function,) = ast.parse(source).body
     assert isinstance(function, ast.FunctionDef)
     assert code_lines(source, function) == 4

@@ -40,6 +40,7 @@ class MemoryOutbox:
         self._flying: dict[int, Event] = {}
         self._dropped = 0
         self.log = numbering.log
+        self.acknowledged = 0
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         """Gives each decision that is an event its identity and keeps it."""
@@ -63,7 +64,8 @@ class MemoryOutbox:
 
     def acknowledge(self, seq: int) -> None:
         """The broker has it. An event that is not in flight (any more) is nothing to forget."""
-        self._flying.pop(seq, None)
+        if self._flying.pop(seq, None) is not None:
+            self.acknowledged += 1
 
     def release(self, seq: int | None = None) -> None:
         """That event, or every event in flight, waits again, in the order of `seq`."""

@@ -1,13 +1,13 @@
 """The decision against a slow reference model, which looks at the whole past again for every question.
 
-The reference knows no machine and no phases: it is written from the sentence that says what a rule means, as quantifiers over the
-history. Times and delays are multiples of 1/8 s, so that both add up without rounding.
+The reference knows no machine and no phases: it is written from the sentence that says what a rule means, as
+quantifiers over the history. Times and delays are multiples of 1/8 s, so that both add up without rounding.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ class Reference:
         return isinstance(self.past[i][1], str)
 
     def is_on(self, i: int) -> bool:
-        """On at >= score_threshold, off at < release_threshold, in between as before; nothing is on after a blindness."""
+        """On at >= score_threshold, off at < release_threshold, in between as before, after a blindness off."""
         if self.is_blind(i):
             return False
         for _, what in reversed(self.past[: i + 1]):
@@ -65,7 +65,7 @@ class Reference:
         return False
 
     def lasts(self, i: int, value: bool, seconds: float, since: int) -> bool:
-        """Whether some run of seen moments from `since` on, all on (or off), ends at `i` and spans that many seconds."""
+        """Whether a run of seen moments from `since` on, all on (or off), ends at `i` and spans so many seconds."""
         return any(
             all(not self.is_blind(k) and self.is_on(k) == value for k in range(j, i + 1))
             and self.past[i][0] - self.past[j][0] >= seconds
@@ -94,7 +94,7 @@ class Reference:
                 return found
             rested = after
 
-    def _first(self, begin: int, condition) -> int | None:  # noqa: ANN001
+    def _first(self, begin: int, condition: Callable[[int], bool]) -> int | None:
         return next((i for i in range(begin, len(self.past)) if condition(i)), None)
 
     def is_resting(self, i: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from edged.edges.clock import SystemClock
 from edged.edges.loopback_broker import LoopbackBroker
 from edged.edges.mqtt_subscriber import Subscriber
-from tests.conftest import Mosquitto
+from tests.mosquitto import Mosquitto
 
 
 def is_open(host: str, port: int) -> bool:

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from edged.edges.mqtt_subscriber import Subscriber
-from tests.conftest import Mosquitto
 from tests.fakes import until
+from tests.mosquitto import Mosquitto
 
 
 def publish(where: Mosquitto, topic: str, payload: bytes, retain: bool = False) -> None:
@@ -48,7 +48,9 @@ def test_listens_again_when_the_broker_is_back(own_mosquitto, prefix: str) -> No
     broker: Mosquitto = own_mosquitto()
     broker.start()
     heard: list[bytes] = []
-    subscriber = Subscriber(broker.host, broker.port, "5", [f"{prefix}/#"], lambda _t, payload, _r: heard.append(payload))
+    subscriber = Subscriber(
+        broker.host, broker.port, "5", [f"{prefix}/#"], lambda _t, payload, _r: heard.append(payload)
+    )
     assert subscriber.start(60.0)
     try:
         broker.stop()

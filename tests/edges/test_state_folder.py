@@ -12,8 +12,8 @@ from edged.edges.state_folder import SYSTEM, StateFolder, state_root
 
 
 def test_what_was_written_is_read_by_the_next_process(tmp_path: Path) -> None:
-    assert StateFolder(tmp_path / "porch").write("last_exit.json", {"code": 0, "reason": "stopped – gut"})
-    assert StateFolder(tmp_path / "porch").read("last_exit.json") == {"code": 0, "reason": "stopped – gut"}
+    assert StateFolder(tmp_path / "porch").write("last_exit.json", {"code": 0, "reason": "stopped … gut"})
+    assert StateFolder(tmp_path / "porch").read("last_exit.json") == {"code": 0, "reason": "stopped … gut"}
 
 
 def test_the_folder_is_made_when_it_is_first_written(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def notifier(clock: FakeClock, listener: Listener, usec: str | None) -> Systemd:
 def test_what_systemd_hears(clock: FakeClock, listener: Listener) -> None:
     systemd = notifier(clock, listener, None)
     systemd.ready()
-    systemd.status("10.0 fps, camera ok – gut")
+    systemd.status("10.0 fps, camera ok … gut")
     systemd.stopping()
-    assert listener.heard() == ["READY=1", "STATUS=10.0 fps, camera ok – gut", "STOPPING=1"]
+    assert listener.heard() == ["READY=1", "STATUS=10.0 fps, camera ok … gut", "STOPPING=1"]
     close(systemd)
 
 

@@ -72,12 +72,12 @@ def fit(config: Config, root: Path | None = None) -> Fitted:
     Raises:
         ConfigError, ModelError: exit code 78.
     """
-    package, _, spec = open_model(config.model.name, 1, root)
+    package, interpreter, spec = open_model(config.model.name, 1, root)
     regions, rules = resolve(config, spec)
     trouble = camera_file.probe(config.camera.path) if config.camera.scheme == "file" else None
     if trouble is not None:
         raise ConfigError(config.problem(("camera", "source"), trouble))
-    return Fitted(package, spec, regions, rules)
+    return Fitted(package, interpreter, spec, regions, rules)
 
 
 def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]]:
@@ -136,8 +136,12 @@ def run(
     last_exit = _last_exit(folder.read("last_exit.json"))
     folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
     try:
-        threads = config.model.threads or choose_threads(fitted.package, config.camera.fps, StateFolder(root))
-        device = Device(config, fitted, threads, stop)
+        interpreter, threads = fitted.interpreter, config.model.threads
+        if threads is None:
+            threads = choose_threads(fitted.package, interpreter, config.camera.fps, StateFolder(root))
+        if threads != 1:
+            interpreter = Interpreter(fitted.package.model_path, threads)
+        device = Device(config, fitted, interpreter, threads, stop)
         device.run(last_exit, print_events, on_turn)
     except BaseException as error:
         reason = str(error) if isinstance(error, EdgedError) else type(error).__name__
@@ -172,10 +176,11 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def choose_threads(package: Package, fps: float, folder: StateFolder, again: bool = False) -> int:
+def choose_threads(package: Package, single: Interpreter, fps: float, folder: StateFolder, again: bool = False) -> int:
     """The fewest threads that reach `fps` with this model, runtime and board; measured once and kept.
 
     Args:
+        single: the model with one thread, for the first measurement.
         folder: the state root; what is measured does not depend on the device.
         again: forget what was measured before.
     """
@@ -184,7 +189,8 @@ def choose_threads(package: Package, fps: float, folder: StateFolder, again: boo
     known = {} if again else {int(threads): float(ms) for threads, ms in kept.get(key, {}).items()}
 
     def measure(threads: int) -> float:
-        return median_invoke_ms(Interpreter(package.model_path, threads), TUNING_INVOKES)
+        interpreter = single if threads == 1 else Interpreter(package.model_path, threads)
+        return median_invoke_ms(interpreter, TUNING_INVOKES)
 
     threads, times_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
     if times_ms != known:

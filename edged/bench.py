@@ -34,7 +34,7 @@ from edged.edges.clock import SystemClock
 from edged.edges.identity import Numbering, new_id
 from edged.edges.outbox_memory import MemoryOutbox
 from edged.edges.state_folder import StateFolder, state_root
-from edged.edges.tflite import RUNTIME, TfliteClassifier
+from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.ports import Camera, Notice
 from edged.publisher import MqttPublisher
 
@@ -70,9 +70,9 @@ class Workbench:
 
     def __init__(self, model: str, threads: int | None) -> None:
         package, interpreter, self.spec = app.open_model(model, threads or 1)
-        self.threads = threads or app.choose_threads(package, FPS, StateFolder(state_root()), again=True)
+        self.threads = threads or app.choose_threads(package, interpreter, FPS, StateFolder(state_root()), again=True)
         if self.threads != (threads or 1):
-            package, interpreter, self.spec = app.open_model(model, self.threads)
+            interpreter = Interpreter(package.model_path, self.threads)
         self._label = next(iter(self.spec.groups), self.spec.labels[0])
         self._clock = SystemClock()
         self._invoke = interpreter.invoke

@@ -19,7 +19,7 @@ from edged.core.problems import Problems
 from edged.core.stats import Rate, Ring
 from edged.core.trigger import Decider
 from edged.core.types import Decision, Event, Message, ModelSpec, Region, Rule
-from edged.edges import board
+from edged.edges import board, memory
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
 from edged.edges.camera_v4l2 import V4l2Source
@@ -44,9 +44,14 @@ log = logging.getLogger("edged")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A configuration and a model that fit each other."""
+    """A configuration and a model that fit each other.
+
+    Attributes:
+        interpreter: the model as it was loaded to find that out, with one thread.
+    """
 
     package: Package
+    interpreter: Interpreter
     spec: ModelSpec
     regions: tuple[Region, ...]
     rules: tuple[Rule, ...]
@@ -78,16 +83,18 @@ class Device:
     """The objects of one run.
 
     Args:
-        threads: for the interpreter.
+        interpreter: the model with as many threads as it shall have; used by this object alone.
+        threads: how many those are.
         stop: ends the run when it is set.
     """
 
-    def __init__(self, config: Config, fitted: Fitted, threads: int, stop: threading.Event) -> None:
+    def __init__(
+        self, config: Config, fitted: Fitted, interpreter: Interpreter, threads: int, stop: threading.Event
+    ) -> None:
         self.config, self.fitted, self.threads, self.stop = config, fitted, threads, stop
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
         self.invoke_ms = Ring(INVOKE_SAMPLES)
         self.camera = _camera(config, self.clock, stop)
-        interpreter = Interpreter(fitted.package.model_path, threads)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
         self.classifier = TfliteClassifier(interpreter, fitted.spec, self.wanted, self.invoke_ms)
         self.pipeline = Pipeline(self.clock.monotonic())
@@ -120,6 +127,7 @@ class Device:
             lambda: self._health(topics),
             will_delay=config.mqtt.protocol == "5",
         )
+        memory.give_back_after_start(self.fitted.package.model_path)
         publisher.start()
         systemd = Systemd(self.clock)
         systemd.ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -221,7 +222,7 @@ class RecordingBroker:
         connections: the same by connection.
         waiting: QoS 1 messages without an answer, by message id, oldest first.
         refusals: topics that it refuses, and why.
-        full: takes nothing although there is a connection.
+        room: how many more messages it takes although there is a connection.
         stopped: the reason code of the end.
     """
 
@@ -231,7 +232,7 @@ class RecordingBroker:
         self._mid = 0
         self.answering = answering
         self.is_up = False
-        self.full = False
+        self.room = math.inf
         self.sent: list[Message] = []
         self.connections: list[list[Message]] = []
         self.waiting: dict[int, Message] = {}
@@ -271,8 +272,9 @@ class RecordingBroker:
         return self._notices.popleft() if self._notices else None
 
     def publish(self, message: Message) -> int | None:
-        if not self.is_up or self.full:
+        if not self.is_up or self.room <= 0:
             return None
+        self.room -= 1
         self._mid += 1
         self.sent.append(message)
         self.connections[-1].append(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,17 +185,17 @@ class TestConnecting:
         assert device.broker.most_waiting == window
         assert len(events(device.broker.acknowledged)) == 20
 
-    def test_a_broker_that_takes_nothing_now_gets_it_later(self) -> None:
+    @pytest.mark.parametrize("room", [0, 1, 2])
+    def test_a_broker_that_takes_nothing_now_gets_it_later(self, room: int) -> None:
         device = Device()
         device.go_up()
-        device.broker.full = True
+        device.broker.room = room
         device.see("cat", 0.9)
         device.see("dog", 0.9)
-        assert events(device.broker.sent) == []
-        device.broker.full = False
+        assert len(device.broker.sent) == 6 + room
+        device.broker.room = math.inf
         device.pump()
         assert [body(message)["seq"] for message in events(device.broker.sent)] == [1, 2]
-        assert device.outbox.counts().rows == 2
         device.pump()
         assert device.outbox.counts().rows == 0
 
@@ -465,7 +466,7 @@ steps = st.lists(
         st.tuples(st.just("acknowledge"), st.integers(1, 10)),
         st.tuples(st.just("up"), st.integers(1, 8)),
         st.tuples(st.just("down"), st.none()),
-        st.tuples(st.just("full"), st.booleans()),
+        st.tuples(st.just("room"), st.sampled_from([0, 1, 2, 3, math.inf])),
     ),
     max_size=60,
 )
@@ -490,14 +491,14 @@ def play(device: Device, script: Sequence[Step]) -> list[Event]:
             device.broker.up(window=how)
         elif what == "down" and device.broker.is_up:
             device.broker.down()
-        elif what == "full":
-            device.broker.full = how
+        elif what == "room":
+            device.broker.room = how
     return decided
 
 
 def settle(device: Device) -> None:
     """At last the network behaves."""
-    device.broker.full = False
+    device.broker.room = math.inf
     device.broker.answering = True
     if not device.broker.is_up:
         device.broker.up()

@@ -177,7 +177,8 @@ class _Clip:
 
     def open(self) -> tuple[int, int]:
         try:
-            opened = self._capture.open(str(self._path))
+            # One decoding thread: a clip is no load, and each thread would keep pictures of its own.
+            opened = self._capture.open(str(self._path), cv2.CAP_ANY, [cv2.CAP_PROP_N_THREADS, 1])
             got, first = self._capture.read() if opened else (False, None)
         except cv2.error as error:
             raise CameraError(f"it cannot be read as a clip ({error.err})", place=self._path) from error

@@ -51,6 +51,13 @@ def test_starts_only_after_delay_on_without_a_break() -> None:
     assert (start.event_type, start.t_s, start.start_t_s, start.peak_score) == ("start", 2.0, 2.0, 0.9)
 
 
+def test_the_peak_includes_what_was_seen_while_it_was_pending() -> None:
+    trigger = Trigger(rule(delay_on_s=1.0))
+    start = told(trigger, (1.0, 0.7), (1.5, 0.95), (2.0, 0.8))[-1]
+    assert start is not None
+    assert (start.score, start.peak_score) == (0.8, 0.95)
+
+
 def test_an_off_moment_in_pending_begins_the_delay_anew() -> None:
     trigger = Trigger(rule(delay_on_s=1.0))
     decisions = told(trigger, (0.0, 0.0), (1.0, 0.9), (1.5, 0.1), (1.75, 0.7), (2.5, 0.7), (2.75, 0.7))

@@ -39,9 +39,11 @@ def rules(draw: st.DrawFn) -> Rule:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Moment]:
-    steps = draw(st.lists(st.integers(0, 12), min_size=1, max_size=40))
-    times = itertools.accumulate(step / 8 for step in steps)
-    return [(t_s, draw(st.one_of(grades, grades, grades, grades, reasons))) for t_s in times]
+    # Stretches of alike moments, so that delays are often met and often just missed.
+    alike = st.one_of(st.lists(grades, min_size=1, max_size=3), reasons.map(lambda reason: [reason]))
+    seen = [what for some in draw(st.lists(alike, min_size=1, max_size=8)) for what in some * draw(st.integers(1, 4))]
+    steps = draw(st.lists(st.integers(0, 8), min_size=len(seen), max_size=len(seen)))
+    return list(zip(itertools.accumulate(step / 8 for step in steps), seen, strict=True))
 
 
 class Reference:

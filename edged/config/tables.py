@@ -7,6 +7,7 @@ allowed, in the words that a person reads when the value is wrong. No sentence r
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -98,8 +99,13 @@ def _host(value: str) -> str:
         raise ValueError("expected a host name or an address alone: no mqtt://, no login, no path")
     if re.fullmatch(r"\[.*\]|\[.*\]:\d+|[^:]*:\d*", value):
         raise ValueError("expected a host name or an address alone: the port has its own key, brackets are not needed")
-    if not re.fullmatch(r"[\w.-]{1,253}|[0-9A-Fa-f:.]{2,45}(%[\w.-]+)?", value):
-        raise ValueError("is no host name; allowed: a name such as homeassistant.local, or an IP address")
+    label = r"\w([\w-]{0,61}\w)?"
+    if len(value) <= 253 and re.fullmatch(rf"{label}(\.{label})*\.?", value):
+        return value
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError("is no host name; allowed: a name such as homeassistant.local, or an IP address") from None
     return value
 
 

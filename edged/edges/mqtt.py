@@ -21,7 +21,7 @@ from threading import Event
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -144,7 +144,7 @@ class PahoBroker:
         client.loop_start()
 
     def _new_client(self, generation: int, ended: Event) -> paho.Client:
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=paho.MQTTv5 if self._v5 else paho.MQTTv311,
@@ -204,6 +204,19 @@ def _listen(client: paho.Client, note: Callable[[Notice], None], ended: Event) -
     client.on_connect_fail = on_connect_fail
     client.on_disconnect = on_disconnect
     client.on_publish = on_publish
+
+
+class _Client(paho.Client):
+    """A client whose network thread survives whatever goes wrong with a connection."""
+
+    def reconnect(self) -> MQTTErrorCode:
+        try:
+            return super().reconnect()
+        except OSError:
+            raise
+        except Exception as error:
+            # paho's thread lives through an OSError alone; a name that cannot be encoded for DNS is a UnicodeError.
+            raise OSError(str(error)) from error
 
 
 class _PackedProperties(Properties):

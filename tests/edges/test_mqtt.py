@@ -302,6 +302,12 @@ class TestTrouble:
         assert text.startswith("the broker cannot be reached: ")
         assert "nonexistent" not in text
 
+    def test_a_name_that_dns_cannot_even_be_asked_for_is_told(self, peer: Make) -> None:
+        """getaddrinfo raises a UnicodeError there, which would end paho's thread without a word."""
+        one = peer(("a" * 64, 1883))
+        one.broker.start()
+        assert one.wait_for(Disconnected).text.startswith("the broker cannot be reached: ")
+
     def test_a_broker_that_is_killed_and_comes_back(self, own_mosquitto: Own, peer: Make, prefix: str) -> None:
         broker = own_mosquitto()
         broker.start()

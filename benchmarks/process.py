@@ -1,9 +1,9 @@
-"""`edged run` as a process: resident memory, CPU time to the first classified frame, delay to a subscriber.
+"""`edged run` as a process: resident memory, and the time to the first classified frame.
 
     python -m benchmarks.process
 
-A clip of 640x480 pixels is the camera, a mosquitto on loopback the broker. The delay is from a frame's own time to a
-subscriber in another thread of this process, less the frame's own invoke.
+The camera is the clip of 640x480 pixels that ships, and, for memory, the same frames as a folder of PNG pictures: what
+a clip needs beyond that is FFmpeg's decoder. The broker is a mosquitto on loopback.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 
+from benchmarks.figures import memory
 from edged.edges.clock import SystemClock
 from edged.edges.loopback_broker import LoopbackBroker
 from edged.edges.mqtt_subscriber import Subscriber
-from tests.drawn import still_pictures
-from tests.scenes import write_clip
 
-DEFAULT, TINY = "efficientnet-lite0-int8", "shapes-int8"
-STARTS = 5
-EVENTS = 200
+MODEL = "efficientnet-lite0-int8"
 CLIP = Path(__file__).parent.parent / "edged" / "clips" / "cat.mp4"
+FPS = 10
+STARTS = 5
+SETTLE_S = 10.0
+"""How long frames flow before memory is read."""
+PREFIX = "bench"
 
 CONFIG = """
 [device]
 name = "bench"
 [camera]
-source = "file:{clip}"
+source = "file:{source}"
 fps = {fps}
 [model]
 name = "{model}"
@@ -48,122 +50,101 @@ delay_off_s = 0.0
 [mqtt]
 host = "127.0.0.1"
 port = {port}
-topic_prefix = "bench"
+topic_prefix = "{prefix}"
 """
 
 
-def daemon(folder: Path, port: int, model: str, clip: Path, label: str, fps: float) -> subprocess.Popen[bytes]:
-    """A running `edged run`."""
-    config = folder / f"{model}.toml"
-    config.write_text(CONFIG.format(clip=clip, model=model, label=label, port=port, fps=fps), encoding="utf-8")
-    return subprocess.Popen(
+@dataclass(frozen=True)
+class Start:
+    """One run of the daemon: seconds to the first classified frame, and its memory some seconds of frames later."""
+
+    cpu_s: float
+    wall_s: float
+    rss_mb: float
+    anonymous_mb: float
+
+
+def write_config(folder: Path, port: int, model: str, source: Path, label: str, fps: float) -> Path:
+    """A configuration with one rule that decides at once."""
+    file = folder / "edged.toml"
+    text = CONFIG.format(source=source, model=model, label=label, port=port, fps=fps, prefix=PREFIX)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def start(folder: Path, port: int, source: Path) -> Start:
+    """Starts `edged run` and ends it again."""
+    running = threading.Event()
+
+    def listen(topic: str, payload: bytes, retained: bool) -> None:
+        # An earlier run's state is retained.
+        if topic.endswith("/state/cat") and not retained and json.loads(payload)["state"] != "unknown":
+            running.set()
+
+    config = write_config(folder, port, MODEL, source, "cat", FPS)
+    subscriber = Subscriber("127.0.0.1", port, "5", [f"{PREFIX}/#"], listen)
+    assert subscriber.start(10)
+    began_s = time.perf_counter()
+    process = subprocess.Popen(
         [sys.executable, "-m", "edged", "run", "--config", str(config)],
         env={**os.environ, "STATE_DIRECTORY": str(folder / "state")},
         stderr=subprocess.DEVNULL,
     )
-
-
-def memory(pid: int) -> dict[str, float]:
-    """Resident memory of a process in MB of 10^6 bytes: all of it, and the anonymous part."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.endswith("kB")}
-    return {"rss_mb": kib["Rss"] * 1.024e-3, "anonymous_mb": kib["Anonymous"] * 1.024e-3}
-
-
-def first_frame(folder: Path, port: int) -> tuple[float, float, dict[str, float]]:
-    """One start: CPU seconds and wall seconds to the first classified frame, and memory ten seconds of frames later."""
-    seen: list[dict[str, Any]] = []
-    frames = threading.Event()
-    running = threading.Event()
-
-    def listen(topic: str, payload: bytes, retained: bool) -> None:
-        if retained or not payload.startswith(b"{"):
-            return
-        message = json.loads(payload)
-        if topic.endswith("/state/cat") and message["state"] != "unknown":
-            running.set()
-        if topic.endswith("/health") and message["frames"]:
-            seen.append(message)
-            frames.set()
-
-    subscriber = Subscriber("127.0.0.1", port, "5", ["bench/#"], listen)
-    assert subscriber.start(10)
-    began_s = time.perf_counter()
-    process = daemon(folder, port, DEFAULT, CLIP, "cat", 10)
     try:
         # The first decided state: some turns after the first frame, so that the figure is an upper bound.
-        assert running.wait(60)
+        assert running.wait(60), "no state was decided for a minute"
         wall_s = time.perf_counter() - began_s
-        ticks = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        cpu_s = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
-        threading.Event().wait(10)
-        used = memory(process.pid)
+        cpu_s = cpu_seconds(process.pid)
+        time.sleep(SETTLE_S)
+        return Start(cpu_s, wall_s, **memory(process.pid))
     finally:
         process.terminate()
         process.wait()
         subscriber.stop()
-    return cpu_s, wall_s, used
 
 
-def delays(folder: Path, port: int) -> list[float]:
-    """Milliseconds from a frame's own time to the subscriber, less that frame's invoke, for each event."""
-    clip = folder / "visits.avi"
-    labels = [label for _ in range(10) for label in ("circle", "circle", "background", "background")]
-    scene = [cv2.resize(one, (640, 480)) for one in still_pictures(labels, seed=3)]
-    write_clip(clip, scene, 20.0)
-    arrived: list[tuple[float, float]] = []
-    invoke_ms: list[float] = []
-    enough = threading.Event()
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process, in steps of 10 ms (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def listen(topic: str, payload: bytes, retained: bool) -> None:
-        now_s = time.time()
-        message = json.loads(payload) if payload.startswith(b"{") else {}
-        if "/health" in topic and message["invoke_ms"]["p50"] is not None:
-            invoke_ms.append(message["invoke_ms"]["p50"])
-        if "/event/" in topic and not retained:
-            taken = message["time"].replace("Z", "+00:00")
-            from datetime import datetime
 
-            arrived.append((now_s, datetime.fromisoformat(taken).timestamp()))
-            if len(arrived) >= EVENTS:
-                enough.set()
-
-    subscriber = Subscriber("127.0.0.1", port, "5", ["bench/#"], listen)
-    assert subscriber.start(10)
-    process = daemon(folder, port, TINY, clip, "circle", 20)
-    try:
-        assert enough.wait(EVENTS)
-    finally:
-        process.terminate()
-        process.wait()
-        subscriber.stop()
-    invoke = statistics.median(invoke_ms) if invoke_ms else 0.0
-    return [(got_s - taken_s) * 1e3 - invoke for got_s, taken_s in arrived]
+def write_pictures(folder: Path) -> Path:
+    """The clip's frames as a folder of pictures."""
+    folder.mkdir()
+    clip = cv2.VideoCapture(str(CLIP))
+    number = 0
+    while (read := clip.read())[0]:
+        assert cv2.imwrite(str(folder / f"{number:04}.png"), read[1])
+        number += 1
+    clip.release()
+    assert number, f"no frames in {CLIP.name}"
+    return folder
 
 
 def measure() -> dict[str, float]:
-    """Everything this file measures, by name."""
+    """Everything this file measures, by name: medians of time, the highest of memory."""
     with LoopbackBroker(SystemClock()) as broker, tempfile.TemporaryDirectory(prefix="edged-bench-") as name:
         folder = Path(name)
-        first_frame(folder, broker.port)  # fills the page cache and compiles byte-code
-        starts = [first_frame(folder, broker.port) for _ in range(STARTS)]
-        late_ms = delays(folder, broker.port)
-    quantiles = statistics.quantiles(late_ms, n=100)
+        pictures = write_pictures(folder / "pictures")
+        start(folder, broker.port, CLIP)  # fills the page cache and compiles byte-code
+        clip = [start(folder, broker.port, CLIP) for _ in range(STARTS)]
+        still = [start(folder, broker.port, pictures) for _ in range(STARTS)]
     return {
-        "first_frame_cpu_s": statistics.median(cpu_s for cpu_s, _, _ in starts),
-        "first_frame_wall_s": statistics.median(wall_s for _, wall_s, _ in starts),
-        "rss_mb": max(used["rss_mb"] for *_, used in starts),
-        "anonymous_mb": max(used["anonymous_mb"] for *_, used in starts),
-        "delay_p50_ms": statistics.median(late_ms),
-        "delay_p99_ms": quantiles[98],
-        "delay_events": float(len(late_ms)),
+        "starts": STARTS,
+        "first_frame_cpu_s": statistics.median(one.cpu_s for one in clip),
+        "first_frame_wall_s": statistics.median(one.wall_s for one in clip),
+        "pictures_rss_mb": max(one.rss_mb for one in still),
+        "pictures_anonymous_mb": max(one.anonymous_mb for one in still),
+        "clip_rss_mb": max(one.rss_mb for one in clip),
+        "clip_anonymous_mb": max(one.anonymous_mb for one in clip),
     }
 
 
 def main() -> None:
     """Prints what `measure` finds."""
     for name, value in measure().items():
-        print(f"{name:<20} {value:10.3f}")
+        print(f"{name:<22} {value:10.3f}")
 
 
 if __name__ == "__main__":

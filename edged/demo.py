@@ -7,6 +7,7 @@ import gc
 import json
 import tempfile
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,12 +51,15 @@ class Summary:
 
     Attributes:
         received: events that the subscriber received.
-        heap_growth_bytes: Python heap from the end of the warm-up to the end; None when it ended before that.
+        heap_growth_bytes: Python heap from the end of the warm-up to the end.
+        cpu_ms_per_frame: CPU time of the whole process since the warm-up, all threads, the subscriber's too.
+            Both None when it ended before that.
     """
 
     report: Report
     received: int
     heap_growth_bytes: int | None
+    cpu_ms_per_frame: float | None
 
 
 def play(
@@ -102,48 +106,54 @@ def play(
         timer = threading.Timer(seconds, stop.set) if seconds else None
         if timer:
             timer.start()
-        heap = _Heap()
+        meter = _Meter()
         try:
-            report = _run(config_file, Path(folder), stop, heap, on_turn)
-            growth = heap.growth()
+            report = _run(config_file, Path(folder), stop, meter, on_turn)
+            growth, cpu_ms = meter.growth(), meter.cpu_ms_per_frame()
         finally:
             if timer:
                 timer.cancel()
             subscriber.stop()
-            heap.close()
-    return Summary(report, len(received), growth)
+            meter.close()
+    return Summary(report, len(received), growth, cpu_ms)
 
 
 def _run(
-    config_file: Path, root: Path, stop: threading.Event, heap: _Heap, on_turn: Callable[[Report], None]
+    config_file: Path, root: Path, stop: threading.Event, meter: _Meter, on_turn: Callable[[Report], None]
 ) -> Report:
     config = load(config_file)
 
     def turned(report: Report) -> None:
-        if report.frames >= WARM_UP_FRAMES:
-            heap.begin()
+        meter.turn(report.frames)
         on_turn(report)
 
     return app.run(config, app.fit(config, root), stop, root=root, on_turn=turned)
 
 
-class _Heap:
-    """Growth of Python's heap since the warm-up, by tracemalloc."""
+class _Meter:
+    """What the run costs from the end of the warm-up to its last frame: Python's heap, by tracemalloc, and CPU time."""
 
     def __init__(self) -> None:
-        self._began: int | None = None
+        # From the start: what the warm-up made and a later frame replaces is no growth.
+        tracemalloc.start()
+        self._began: tuple[int, float, int] | None = None
+        self._last: tuple[int, float, int] | None = None
 
-    def begin(self) -> None:
+    def turn(self, frames: int) -> None:
+        if frames < WARM_UP_FRAMES:
+            return
         if self._began is None:
-            tracemalloc.start()
             gc.collect()
-            self._began = tracemalloc.get_traced_memory()[0]
+        reading = tracemalloc.get_traced_memory()[0], time.process_time(), frames
+        self._began, self._last = self._began or reading, reading
 
     def growth(self) -> int | None:
-        if self._began is None:
+        return self._last[0] - self._began[0] if self._began and self._last else None
+
+    def cpu_ms_per_frame(self) -> float | None:
+        if self._began is None or self._last is None or self._last[2] == self._began[2]:
             return None
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0] - self._began
+        return (self._last[1] - self._began[1]) * 1e3 / (self._last[2] - self._began[2])
 
     def close(self) -> None:
         tracemalloc.stop()

@@ -85,6 +85,7 @@ class _Screen:
             "events_decided": report.events,
             "events_received": summary.received,
             "invoke_p50_ms": report.invoke_p50_ms and round(report.invoke_p50_ms, 2),
+            "cpu_ms_per_frame": summary.cpu_ms_per_frame and round(summary.cpu_ms_per_frame, 2),
             "heap_growth_bytes": summary.heap_growth_bytes,
         }
         if self._json:
@@ -92,8 +93,9 @@ class _Screen:
             return
         self._clear()
         growth = "not measured" if summary.heap_growth_bytes is None else f"{summary.heap_growth_bytes} bytes"
-        ms = "no frame" if report.invoke_p50_ms is None else f"{report.invoke_p50_ms:.1f} ms an invoke (median)"
-        print(f"{report.frames} frames, {report.dropped} dropped; {ms}; heap growth after the warm-up: {growth}")
+        invoke = "no invoke" if report.invoke_p50_ms is None else f"{report.invoke_p50_ms:.1f} ms an invoke (median)"
+        cpu = "" if summary.cpu_ms_per_frame is None else f", {summary.cpu_ms_per_frame:.1f} ms of CPU a frame in all"
+        print(f"{report.frames} frames, {report.dropped} dropped; {invoke}{cpu}; heap growth: {growth}")
         verdict = "OK" if summary.received else "FAILED"
         print(f"demo: {verdict}: {report.events} events decided, {summary.received} received by the subscriber")
 

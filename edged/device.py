@@ -215,8 +215,8 @@ class _PrintingOutbox:
         self._outbox, self._topics = outbox, topics
         self._read = True
         self.log = outbox.log
-        self.next, self.acknowledge, self.release = outbox.next, outbox.acknowledge, outbox.release
-        self.counts = outbox.counts
+        self.next, self.acknowledge, self.refuse = outbox.next, outbox.acknowledge, outbox.refuse
+        self.release, self.replay, self.counts = outbox.release, outbox.replay, outbox.counts
 
     @property
     def acknowledged(self) -> int:
@@ -226,7 +226,7 @@ class _PrintingOutbox:
         events = self._outbox.append(decisions)
         for event in events if self._read else ():
             try:
-                sys.stdout.write(wire.event(self._topics, event, age_s=0.0).payload.decode() + "\n")
+                sys.stdout.write(wire.event(self._topics, event, late=False).payload.decode() + "\n")
                 sys.stdout.flush()
             except OSError as error:
                 self._read = False

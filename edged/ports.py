@@ -98,6 +98,7 @@ class OutboxCounts:
     """What `D/health` tells of the outbox: what waits or is in flight.
 
     Attributes:
+        rows: how many events.
         bytes: None for an outbox that stores nothing serialized.
         dropped: events that newer ones pushed out, since the log began.
         first_seq, last_seq: the oldest that is kept and the newest that was numbered; None where there is none.
@@ -112,7 +113,11 @@ class OutboxCounts:
 
 
 class Outbox(Protocol):
-    """Events between the decision and the broker's acknowledgement. Used by the loop's thread alone."""
+    """Events between the decision and the broker's acknowledgement. Used by the loop's thread alone.
+
+    An event waits, is in flight, or is done: acknowledged, or set aside because the broker will never take it. It is
+    live for `wire.LIVE_AGE_S` after it was decided, then late.
+    """
 
     log: str
 
@@ -121,16 +126,25 @@ class Outbox(Protocol):
         """How many events the broker took since the start."""
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
-        """Gives each decision that is an event its identity and keeps it: stored when it returns, one transaction."""
+        """Gives each decision that is an event its identity and keeps it: stored when it returns, one transaction.
 
-    def next(self) -> Event | None:
-        """The oldest event that is neither in flight nor acknowledged, now marked as in flight."""
+        What was acknowledged or set aside since the last call leaves the queue in the same transaction.
+        """
 
-    def acknowledge(self, seq: int) -> None:
-        """The broker has it: it leaves the queue."""
+    def next(self, *, live: bool) -> Event | None:
+        """The oldest waiting event that is live (or: late), now in flight; None where there is none."""
 
-    def release(self, seq: int | None = None) -> None:
-        """That event (None: every event) is no longer in flight and will be sent again."""
+    def acknowledge(self, event: Event) -> None:
+        """The broker has it."""
+
+    def refuse(self, event: Event) -> None:
+        """The broker will never take it: set aside, counted, no longer in the way."""
+
+    def release(self, event: Event | None = None) -> None:
+        """That event (None: every event in flight) waits again."""
+
+    def replay(self, from_seq: int) -> tuple[int, int, int] | None:
+        """What is kept from that number on waits again, as late: first and last number and count; None for nothing."""
 
     def counts(self) -> OutboxCounts: ...
 

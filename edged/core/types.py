@@ -197,17 +197,36 @@ class WallTime:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A decision with an identity. `seq` counts without gaps within `log`, the id of the store that numbered it."""
+    """A decision with an identity, complete in itself: it outlives the process and the rule that made it.
+
+    Attributes:
+        id: a ULID; the same in every repeat.
+        seq: counts without gaps within `log`, the id of the store that numbered it.
+        event_type, rule, label, region, score, peak_score, duration_s, reason: of the decision, see `Decision`.
+        time, start_time: for people.
+        frame_age_ms: of the frame that decided, when it was decided; None where it has none.
+        model: "name@" and the first eight characters of its hash.
+        boot_id, t_s, start_t_s: the same moments by the monotonic clock, which counts within one boot only.
+    """
 
     id: str
     seq: int
     log: str
     boot_id: str
-    decision: Decision
+    event_type: EventType
+    rule: str
+    label: str
+    region: str
+    score: float | None
+    peak_score: float | None
     time: WallTime
     start_time: WallTime
+    duration_s: float | None
+    reason: str | None
     frame_age_ms: int | None
     model: str
+    t_s: float
+    start_t_s: float
 
 
 @dataclass(frozen=True, slots=True)

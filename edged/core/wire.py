@@ -88,40 +88,36 @@ def state(
     return _json(topics.state(rule), payload, qos=1, retain=True)
 
 
-def event(topics: Topics, event: Event, age_s: float, replayed: bool = False) -> Message:
-    """An event, on the live topic while it is fresh and on the backlog later.
+def event(topics: Topics, event: Event, *, late: bool) -> Message:
+    """An event, on the live topic or on the backlog.
 
     Args:
-        age_s: since it was decided.
-        replayed: asked for again; goes on the backlog whatever its age.
+        late: more than LIVE_AGE_S old, or asked for again: an automation must not take it for what happens now.
     """
-    decision = event.decision
-    late = replayed or age_s > LIVE_AGE_S
     payload = {
         "schema": SCHEMA,
         "id": event.id,
         "seq": event.seq,
         "log": event.log,
         "boot_id": event.boot_id,
-        "event_type": decision.event_type,
-        "rule": decision.rule.name,
-        "label": decision.rule.label,
-        "region": decision.rule.region,
-        "score": _rounded(decision.score),
-        "peak_score": _rounded(decision.peak_score),
+        "event_type": event.event_type,
+        "rule": event.rule,
+        "label": event.label,
+        "region": event.region,
+        "score": _rounded(event.score),
+        "peak_score": _rounded(event.peak_score),
         "time": iso(event.time.utc_s),
         "clock": event.time.clock,
         "start_time": iso(event.start_time.utc_s),
-        "duration_s": None if decision.duration_s is None else round(decision.duration_s, 3),
-        "reason": decision.reason,
+        "duration_s": None if event.duration_s is None else round(event.duration_s, 3),
+        "reason": event.reason,
         "frame_age_ms": event.frame_age_ms,
         "model": event.model,
         "replayed": late,
     }
-    name = decision.rule.name
     if late:
-        return _json(topics.backlog(name), payload, qos=1, retain=False)
-    return _json(topics.event(name), payload, qos=1, retain=False, expiry_s=EVENT_EXPIRY_S)
+        return _json(topics.backlog(event.rule), payload, qos=1, retain=False)
+    return _json(topics.event(event.rule), payload, qos=1, retain=False, expiry_s=EVENT_EXPIRY_S)
 
 
 def info(

@@ -37,6 +37,7 @@ class Numbering:
 
     def stamp(self, decision: Decision) -> Event:
         """The next event; its age is measured now."""
+        assert decision.event_type is not None
         assert decision.start_t_s is not None
         self.last_seq += 1
         return Event(
@@ -44,9 +45,18 @@ class Numbering:
             seq=self.last_seq,
             log=self.log,
             boot_id=self._boot_id,
-            decision=decision,
+            event_type=decision.event_type,
+            rule=decision.rule.name,
+            label=decision.rule.label,
+            region=decision.rule.region,
+            score=decision.score,
+            peak_score=decision.peak_score,
             time=self._clock.label(decision.t_s),
             start_time=self._clock.label(decision.start_t_s),
+            duration_s=decision.duration_s,
+            reason=decision.reason,
             frame_age_ms=self._clock.age_ms(decision.t_s),
             model=self._model,
+            t_s=decision.t_s,
+            start_t_s=decision.start_t_s,
         )

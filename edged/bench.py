@@ -123,7 +123,17 @@ class Workbench:
         topics = wire.Topics("edged", "bench")
         info = Message(topics.info, b"{}", 1, retain=True)
         publisher = MqttPublisher(
-            _NoBroker(), outbox, clock, topics, (rule,), pipeline, problems, info, lambda: info, will_delay=True
+            _NoBroker(),
+            outbox,
+            clock,
+            topics,
+            (rule,),
+            pipeline,
+            problems,
+            (info,),
+            lambda: info,
+            drain_per_s=1.0,
+            will_delay=True,
         )
         loop.run(
             camera,
@@ -274,6 +284,8 @@ class _NoBroker:
 
     def publish(self, message: Message) -> int | None:  # noqa: ARG002
         return None
+
+    def drop(self, text: str, wait_s: float = 0.0) -> None: ...
 
     def stop(self, reason_code: int) -> None: ...
 

@@ -16,7 +16,7 @@ from edged.core.types import Decision, Event, Frame, Look, Message, Region, Scor
 __all__ = [
     "Acknowledged", "Broker", "Camera", "CameraError", "CameraHung", "Classifier", "Clock", "ConfigError", "Connected",
     "Disconnected", "EdgedError", "Gate", "Heartbeat", "ModelError", "Notice", "Outbox", "OutboxCounts", "Publisher",
-    "Source", "Stop",
+    "Received", "Source", "Stop",
 ]  # fmt: skip
 
 
@@ -65,7 +65,9 @@ class Source(Protocol):
 class Camera(Protocol):
     """A camera as the loop sees it: entering starts the capture thread and returns at once."""
 
-    dropped: int
+    @property
+    def dropped(self) -> int:
+        """Pictures that a newer one replaced before anyone looked."""
 
     def __enter__(self) -> Camera: ...
     def __exit__(
@@ -158,20 +160,41 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """There is no connection, or no longer; `text` is one sentence for a person."""
+    """There is no connection, or no longer.
+
+    Attributes:
+        text: one sentence for a person.
+        taken: the connection had been good and was closed from outside: perhaps by another client of the same name.
+    """
 
     text: str
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker answered a QoS 1 message. `refused` is None for yes, else its reason in words."""
+    """The broker answered a QoS 1 message.
+
+    Attributes:
+        refused: None for yes, else its reason in words.
+        for_good: asking again would not help.
+    """
 
     mid: int
     refused: str | None
+    for_good: bool = False
 
 
-Notice = Connected | Disconnected | Acknowledged
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message on a topic that is subscribed to; already acknowledged. `retained`: it lay there before we asked."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+Notice = Connected | Disconnected | Acknowledged | Received
 
 
 class Broker(Protocol):
@@ -185,6 +208,9 @@ class Broker(Protocol):
 
     def publish(self, message: Message) -> int | None:
         """Hands a message to the network thread: its id until it is acknowledged; None when it was not taken."""
+
+    def drop(self, text: str, wait_s: float = 0.0) -> None:
+        """Gives the present connection up and tries anew, not before `wait_s`: `Disconnected(text)` comes next."""
 
     def stop(self, reason_code: int) -> None:
         """Disconnects with an MQTT 5 reason code and ends the network thread."""

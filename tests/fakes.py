@@ -30,7 +30,7 @@ from edged.core.types import (
     TensorSpec,
     WallTime,
 )
-from edged.ports import Acknowledged, Connected, Disconnected, Notice
+from edged.ports import Acknowledged, Connected, Disconnected, Notice, Received
 
 UTC_S = 1_800_000_000.0
 """What the wall clock says when a FakeClock's monotonic clock says zero."""
@@ -221,7 +221,8 @@ class RecordingBroker:
         sent: every message that it took, in order, over all connections.
         connections: the same by connection.
         waiting: QoS 1 messages without an answer, by message id, oldest first.
-        refusals: topics that it refuses, and why.
+        refusals: topics that it refuses, and why; `for_good` or for now.
+        dropped: why the device gave connections up.
         room: how many more messages it takes although there is a connection.
         stopped: the reason code of the end.
     """
@@ -238,6 +239,8 @@ class RecordingBroker:
         self.waiting: dict[int, Message] = {}
         self.acknowledged: list[Message] = []
         self.refusals: dict[str, str] = {}
+        self.for_good = True
+        self.dropped: list[str] = []
         self.most_waiting = 0
         self.started = 0
         self.stopped: int | None = None
@@ -266,7 +269,7 @@ class RecordingBroker:
             refused = self.refusals.get(message.topic)
             if refused is None:
                 self.acknowledged.append(message)
-            self._notices.append(Acknowledged(mid, refused))
+            self._notices.append(Acknowledged(mid, refused, self.for_good))
 
     def poll(self) -> Notice | None:
         return self._notices.popleft() if self._notices else None
@@ -284,6 +287,14 @@ class RecordingBroker:
             if self.answering:
                 self.acknowledge()
         return self._mid
+
+    def drop(self, text: str, wait_s: float = 0.0) -> None:
+        self.dropped.append(text)
+        self.down(text)
+
+    def receive(self, topic: str, payload: bytes, retained: bool = False) -> None:
+        """Somebody publishes to the device."""
+        self._notices.append(Received(topic, payload, retained))
 
     def stop(self, reason_code: int) -> None:
         assert self.stopped is None

@@ -78,7 +78,7 @@ class Story:
     @property
     def events(self) -> list[tuple[Any, ...]]:
         events = [event for turn, _ in self.recorded.turns for event in turn]
-        return [(e.seq, e.decision.event_type, e.decision.t_s, e.decision.reason) for e in events]
+        return [(e.seq, e.event_type, e.t_s, e.reason) for e in events]
 
     @property
     def states(self) -> list[tuple[float, str, str]]:
@@ -207,8 +207,9 @@ class TestWithTheRealPublisher:
             [rule()],
             story.pipeline,
             Problems(),
-            Message(topics.info, b"{}", 1, True),
+            [Message(topics.info, b"{}", 1, True)],
             lambda: Message(topics.health, b"{}", 0, False),
+            drain_per_s=1000.0,
             will_delay=True,
         )
         return story

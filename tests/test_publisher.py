@@ -50,8 +50,9 @@ class Device:
             RULES,
             self.pipeline,
             self.problems,
-            INFO,
+            [INFO],
             self._health,
+            drain_per_s=1000.0,
             will_delay=self.will_delay,
         )
 
@@ -78,6 +79,7 @@ class Device:
         for _ in range(20):
             self.pump()
             self.broker.acknowledge()
+            self.clock.advance(0.001)
         self.pump()
 
 
@@ -505,6 +507,7 @@ def settle(device: Device) -> None:
     device.broker.acknowledge()
     for _ in range(200):
         device.pump()
+        device.clock.advance(0.01)
 
 
 @given(steps)

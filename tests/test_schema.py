@@ -19,7 +19,7 @@ from edged.core.stats import Percentiles
 from edged.core.trigger import Trigger
 from edged.core.types import Decision, Event, InputSpec, Message, ModelSpec, Quantization, Rule, TensorSpec, WallTime
 
-NAMES = ("event", "health", "info", "pipeline", "state")
+NAMES = ("event", "health", "info", "pipeline", "request", "response", "state")
 ID = "01JD9Z6S3V5K7M1N3P5Q7R9T0W"
 BOOT_ID = "3b9c4d0e-6c0b-4b52-9d8a-6d6f0a9b1c2d"
 TOPICS = wire.Topics("edged", "porch")
@@ -45,9 +45,18 @@ START = Event(
     seq=1,
     log=ID,
     boot_id=BOOT_ID,
-    decision=Decision(RULE, 10.0, "ON", 0.91, "start", 0.91, 10.0),
+    event_type="start",
+    rule=RULE.name,
+    label=RULE.label,
+    region=RULE.region,
+    score=0.91,
+    peak_score=0.91,
     time=NOW,
     start_time=NOW,
+    duration_s=None,
+    reason=None,
+    t_s=10.0,
+    start_t_s=10.0,
     frame_age_ms=41,
     model="tiny-int8@01234567",
 )
@@ -59,8 +68,18 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def ending(reason: str, score: float | None = None) -> Event:
-    decision = Decision(RULE, 20.0, "unknown", score, "end", 1.0, 10.0, 10.0, reason)
-    return replace(START, seq=2**53, decision=decision, frame_age_ms=None, time=LATE, start_time=EARLY)
+    return replace(
+        START,
+        seq=2**53,
+        event_type="end",
+        score=score,
+        peak_score=1.0,
+        duration_s=10.0,
+        reason=reason,
+        frame_age_ms=None,
+        time=LATE,
+        start_time=EARLY,
+    )
 
 
 def health(**changes: Any) -> Message:
@@ -100,15 +119,17 @@ def info(**changes: Any) -> Message:
 def messages() -> Iterator[tuple[str, Message]]:
     """(schema, message): every payload that can be made, with and without what may be missing."""
     for event in (START, *(ending(reason) for reason in words(schema("event"), "reason")), ending("gone", 0.0)):
-        yield "event", wire.event(TOPICS, event, age_s=0.0)
-        yield "event", wire.event(TOPICS, event, age_s=1e9)
-        yield "event", wire.event(TOPICS, event, age_s=0.0, replayed=True)
+        yield "event", wire.event(TOPICS, event, late=False)
+        yield "event", wire.event(TOPICS, event, late=True)
     for state in get_args(types.PipelineState):
         yield "pipeline", wire.pipeline(TOPICS, state, None, EARLY)
         yield "pipeline", wire.pipeline(TOPICS, state, "a sentence", LATE)
     for value in get_args(types.State):
         yield "state", wire.state(TOPICS, "cat", value, None, NOW, None, None)
         yield "state", wire.state(TOPICS, "cat", value, 1.0, LATE, 1, ID)
+    yield "response", wire.response(TOPICS, "ping")
+    yield "response", wire.response(TOPICS, "replay", data={"first_seq": 1, "last_seq": 2, "count": 2}, transaction=7)
+    yield "response", wire.response(TOPICS, "unknown", error="\x00" * 10_000, transaction="\x00" * 128)
     yield "info", info()
     yield "info", info(last_exit={"code": None, "reason": "killed"}, rules=[EXTREME_RULE] * 32)
     yield "info", info(last_exit={"code": 1, "reason": "the camera's driver has not returned"}, boot_id="unknown")

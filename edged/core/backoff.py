@@ -30,6 +30,11 @@ class Backoff:
         self._delay_s = min(max(self._delay_s * 2.0, self._first_s), self._cap_s)
         return self._delay_s
 
+    def at_least(self, delay_s: float) -> None:
+        """The next delay shall not be shorter than this (but never longer than the cap)."""
+        self._delay_s = max(self._delay_s, delay_s / 2.0)
+        self._good_since_s = None
+
     def worked(self, t_s: float) -> None:
         """It works since `t_s`; further calls during the same success change nothing."""
         if self._good_since_s is None:

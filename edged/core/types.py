@@ -140,15 +140,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """The camera cannot be trusted now: what is in front of it is unknown.
+    """What is in front of the camera is unknown: it cannot be trusted now, or nobody wants to look.
 
     Attributes:
-        reason: "camera_lost" or "camera_fault", as in the events that it ends.
-        text: one sentence for a person.
+        reason: as in the events that it ends, and as `D/pipeline` calls the state.
+        text: one sentence for a person; for "paused" the word `requested` or `disabled`.
     """
 
     t_s: float
-    reason: Literal["camera_lost", "camera_fault"]
+    reason: Literal["camera_lost", "camera_fault", "paused"]
     text: str
 
 

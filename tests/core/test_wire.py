@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edged.core import wire
 from edged.core.problems import Problem
 from edged.core.stats import Percentiles
-from edged.core.types import Decision, Event, Message, Rule, WallTime
+from edged.core.types import Event, Message, Rule, WallTime
 from tests.fakes import model, rule
 
 LONG = "n" * 32
@@ -28,15 +28,23 @@ def body(message: Message) -> dict[str, Any]:
 
 
 def end(what: Rule, **changes: Any) -> Event:
-    decision = Decision(what, 12.0, "OFF", 0.123456, "end", 0.987654, 3.5, 8.5, "gone")
     values: dict[str, Any] = {
         "id": "01JD0000000000000000000000",
         "seq": 1234,
         "log": "01JC0000000000000000000000",
         "boot_id": "11111111-2222-3333-4444-555555555555",
-        "decision": decision,
+        "event_type": "end",
+        "rule": what.name,
+        "label": what.label,
+        "region": what.region,
+        "score": 0.123456,
+        "peak_score": 0.987654,
         "time": NOW,
         "start_time": WallTime(NOW.utc_s - 8.5, "synced"),
+        "duration_s": 8.5,
+        "reason": "gone",
+        "t_s": 12.0,
+        "start_t_s": 3.5,
         "frame_age_ms": 41,
         "model": "efficientnet-lite0-int8@ab12cd34",
     }
@@ -90,11 +98,10 @@ def info(rules: list[Rule], **changes: Any) -> Message:
         (info([rule()]), "edged/porch/info", 1, True, None),
         (health(), "edged/porch/health", 0, False, None),
         (wire.state(TOPICS, "cat", "ON", 0.9, NOW, 1, "01JD"), "edged/porch/state/cat", 1, True, None),
-        (wire.event(TOPICS, end(rule()), 0.0), "edged/porch/event/cat", 1, False, 300),
-        (wire.event(TOPICS, end(rule()), 31.0), "edged/porch/backlog/cat", 1, False, None),
-        (wire.event(TOPICS, end(rule()), 0.0, replayed=True), "edged/porch/backlog/cat", 1, False, None),
+        (wire.event(TOPICS, end(rule()), late=False), "edged/porch/event/cat", 1, False, 300),
+        (wire.event(TOPICS, end(rule()), late=True), "edged/porch/backlog/cat", 1, False, None),
     ],
-    ids=["availability", "pipeline", "info", "health", "state", "event", "backlog", "replayed"],
+    ids=["availability", "pipeline", "info", "health", "state", "event", "backlog"],
 )
 def test_where_each_message_goes(message: Message, topic: str, qos: int, retain: bool, expiry_s: int | None) -> None:
     assert (message.topic, message.qos, message.retain, message.expiry_s) == (topic, qos, retain, expiry_s)
@@ -106,7 +113,7 @@ def test_availability_is_a_plain_word() -> None:
 
 
 def test_an_event_says_all_of_this_and_nothing_else() -> None:
-    assert body(wire.event(TOPICS, end(rule("cat", label="felis")), 1.0)) == {
+    assert body(wire.event(TOPICS, end(rule("cat", label="felis")), late=False)) == {
         "schema": 1,
         "id": "01JD0000000000000000000000",
         "seq": 1234,
@@ -130,17 +137,17 @@ def test_an_event_says_all_of_this_and_nothing_else() -> None:
 
 
 def test_a_start_and_an_end_without_a_picture_have_nulls() -> None:
-    start = Decision(rule(), 1.0, "ON", 0.9, "start", 0.9, 1.0)
-    payload = body(wire.event(TOPICS, end(rule(), decision=start), 0.0))
+    start = end(rule(), event_type="start", duration_s=None, reason=None)
+    payload = body(wire.event(TOPICS, start, late=False))
     assert (payload["event_type"], payload["duration_s"], payload["reason"]) == ("start", None, None)
-    blind = Decision(rule(), 1.0, "unknown", None, "end", 0.9, 0.0, 1.0, "camera_lost")
-    payload = body(wire.event(TOPICS, end(rule(), decision=blind, frame_age_ms=None), 0.0))
+    blind = end(rule(), score=None, reason="camera_lost", frame_age_ms=None)
+    payload = body(wire.event(TOPICS, blind, late=False))
     assert (payload["score"], payload["reason"], payload["frame_age_ms"]) == (None, "camera_lost", None)
 
 
-@pytest.mark.parametrize(("age_s", "late"), [(0.0, False), (30.0, False), (30.001, True), (1e6, True)])
-def test_an_event_is_live_for_thirty_seconds(age_s: float, late: bool) -> None:
-    message = wire.event(TOPICS, end(rule()), age_s)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_late_event_says_so_and_goes_elsewhere(late: bool) -> None:
+    message = wire.event(TOPICS, end(rule()), late=late)
     assert body(message)["replayed"] is late
     assert message.topic == f"edged/porch/{'backlog' if late else 'event'}/cat"
 
@@ -211,9 +218,9 @@ def test_info_says_what_runs_and_nothing_of_where() -> None:
 def test_payloads_stay_within_their_bounds_at_the_longest_names() -> None:
     topics = wire.Topics(LONG, LONG)
     longest = rule(LONG, label="ü" * 200, region=LONG, title="T" * 200)
-    for age_s in (0.0, 100.0):
+    for late in (False, True):
         event = end(longest, model="m" * 64 + "@ab12cd34", seq=2**53, frame_age_ms=10**9)
-        assert len(wire.event(topics, event, age_s).payload) <= 4096
+        assert len(wire.event(topics, event, late=late).payload) <= 4096
     assert len(wire.state(topics, LONG, "unknown", 0.1234, NOW, 2**53, "i" * 26).payload) <= 4096
     assert len(info([longest] * 32).payload) <= 64 * 1024
 
@@ -249,5 +256,5 @@ def test_moments_are_told_to_the_millisecond(utc_ms: int) -> None:
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
 def test_labels_in_any_script_come_back_as_they_are(label: str) -> None:
-    message = wire.event(TOPICS, end(rule("cat", label=label)), 0.0)
+    message = wire.event(TOPICS, end(rule("cat", label=label)), late=False)
     assert json.loads(message.payload.decode("utf-8"))["label"] == label

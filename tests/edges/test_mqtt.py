@@ -16,7 +16,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edged.core.types import Message
-from edged.edges import mqtt
+from edged.edges import mqtt, mqtt_client
 from edged.edges.mqtt import PahoBroker
 from edged.ports import Acknowledged, Connected, Disconnected, Notice
 from tests.fakes import FakeClock, until
@@ -414,7 +414,7 @@ class TestTrouble:
 
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         ended = threading.Event()
-        mqtt._listen(client, note, ended)
+        mqtt_client.listen(client, note, ended, (), mqtt.in_words)
         client.connect(mosquitto.host, mosquitto.port)
         client.loop_start()
         try:

@@ -1,0 +1,185 @@
+"""One connection: a paho client as edged wants it, and what its network thread tells. The other half of `mqtt.py`.
+
+Law: callbacks only note what happened and are all wrapped, because an exception in one ends paho's thread silently and
+leaves a client that says it is connected (measured with paho 2.2). No state of the connection is kept here.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edged.ports import Acknowledged, Connected, Disconnected, Notice, Received
+
+WINDOW = 8
+SESSION_EXPIRY_S = 60
+MAX_PACKET_BYTES = 16 * 1024
+CONNECT_TIMEOUT_S = 5.0
+
+_FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
+"""Not authorized, topic name invalid, packet too large, payload format invalid: the same message is refused again."""
+
+log = logging.getLogger("edged.mqtt")
+
+
+class Client(paho.Client):
+    """A client whose network thread survives whatever goes wrong with a connection."""
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connects, in the network thread; whatever goes wrong is an OSError, the only error that paho expects."""
+        try:
+            return super().reconnect()
+        except OSError:
+            raise
+        except Exception as error:
+            # A name that cannot be encoded for DNS is a UnicodeError.
+            raise OSError(str(error)) from error
+
+
+class _PackedProperties(Properties):
+    """Properties whose bytes are made once.
+
+    paho's `pack()` looks each known name up under a string that it has just made. The interpreter's attribute cache
+    keeps those strings, some hundred at a time: a heap that wanders by 20 kB, for bytes that never change.
+    """
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        return bytes(super().pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        return self.packed
+
+
+def new_client(client_id: str, v5: bool) -> Client:
+    """A client for one connection; when that ends, the client has served."""
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=paho.MQTTv5 if v5 else paho.MQTTv311,
+        clean_session=None if v5 else False,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    client.max_inflight_messages_set(WINDOW)
+    client.max_queued_messages_set(2 * WINDOW)
+    return client
+
+
+def connect_options(v5: bool) -> dict[str, Any]:
+    """What CONNECT says beside host, port and keepalive."""
+    if not v5:
+        return {}
+    properties = _properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
+    return {"properties": properties, "clean_start": False}
+
+
+def will_properties(delay_s: int) -> Properties:
+    """The broker waits so long before it publishes the will."""
+    properties = _properties(PacketTypes.WILLMESSAGE)
+    properties.WillDelayInterval = delay_s
+    return properties
+
+
+@functools.cache
+def publish_properties(is_json: bool, expiry_s: int | None) -> Properties:
+    """What PUBLISH says of a payload."""
+    properties = _PackedProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if is_json:
+        properties.PayloadFormatIndicator = 1
+        properties.ContentType = "application/json"
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    return properties
+
+
+def listen(
+    client: paho.Client,
+    note: Callable[[Notice], None],
+    ended: Event,
+    filters: Sequence[str],
+    explain: Callable[[BaseException | None], str],
+) -> None:
+    """Turns paho's callbacks into notices. All of this runs in the network thread.
+
+    Args:
+        filters: subscribed to on each good connection, with retain-as-published, so that what lay there is known.
+        explain: why a connection could not be made, in words.
+    """
+    options = SubscribeOptions(qos=1, retainAsPublished=True)
+    good = Event()
+
+    @_guarded
+    def on_connect(client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+        if code.is_failure:
+            note(Disconnected(f"the broker refuses the connection: {code}"))
+            client.disconnect()
+            return
+        if ended.is_set():
+            # Stopped while it was connecting: paho finishes that first.
+            client.disconnect()
+            return
+        good.set()
+        if filters:
+            if properties is not None:
+                client.subscribe([(name, options) for name in filters])
+            else:
+                client.subscribe([(name, 1) for name in filters])
+        maximum = getattr(properties, "ReceiveMaximum", None) or WINDOW
+        note(Connected(window=min(WINDOW, int(maximum))))
+
+    @_guarded
+    def on_connect_fail(client: paho.Client, _data: Any) -> None:
+        note(Disconnected(f"the broker cannot be reached: {explain(sys.exc_info()[1])}"))
+        # Without this the thread would go on trying by itself, without jitter.
+        client.disconnect()
+        ended.set()
+
+    @_guarded
+    def on_disconnect(_client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
+        note(Disconnected(f"the connection to the broker ended: {code}", taken=good.is_set()))
+        ended.set()
+
+    @_guarded
+    def on_publish(_client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        note(Acknowledged(mid, str(code) if code.is_failure else None, for_good=code.value in _FOR_GOOD))
+
+    @_guarded
+    def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        # paho acknowledges when this returns: before anything is done about it, so that it is not done twice.
+        note(Received(message.topic, bytes(message.payload), message.retain))
+
+    client.on_connect = on_connect
+    client.on_connect_fail = on_connect_fail
+    client.on_disconnect = on_disconnect
+    client.on_publish = on_publish
+    client.on_message = on_message
+
+
+def _properties(packet: int) -> Properties:
+    properties: Properties = Properties(packet)  # type: ignore[no-untyped-call]
+    return properties
+
+
+def _guarded(callback: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(callback)
+    def guarded(*args: Any) -> None:
+        try:
+            callback(*args)
+        except Exception:
+            log.exception("%s failed; the connection may not notice what it should", callback.__name__)
+
+    return guarded

@@ -210,7 +210,7 @@ class Broker(Protocol):
         """Hands a message to the network thread: its id until it is acknowledged; None when it was not taken."""
 
     def drop(self, text: str, wait_s: float = 0.0) -> None:
-        """Gives the present connection up and tries anew, not before `wait_s`: `Disconnected(text)` comes next."""
+        """Gives the present connection up, `Disconnected(text)` comes next; no new one before about `wait_s`."""
 
     def stop(self, reason_code: int) -> None:
         """Disconnects with an MQTT 5 reason code and ends the network thread."""

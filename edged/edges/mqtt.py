@@ -119,13 +119,13 @@ class PahoBroker:
     def drop(self, text: str, wait_s: float = 0.0) -> None:
         """Gives the present connection up and tries anew, not before `wait_s`."""
         client = self._client
-        if client is None:
-            return
-        self._notices.append((self._generation, Disconnected(text)))
-        # The network thread may hang in a dead connection: it is asked to end and not waited for.
-        client.disconnect()
-        if wait_s:
+        if client is not None:
             self._backoff.at_least(wait_s)
+            self._notices.append((self._generation, Disconnected(text)))
+            # The network thread may hang in a dead connection: it is asked to end and not waited for.
+            client.disconnect()
+        elif self._retry_s is not None:
+            self._retry_s = max(self._retry_s, self._clock.monotonic() + wait_s)
 
     def stop(self, reason_code: int) -> None:
         """Disconnects and waits a moment for the network thread; a stuck one is left behind, it is a daemon."""

@@ -39,6 +39,7 @@ class Namesake:
         self._stay_away = stay_away
         self._taken_s: deque[float] = deque(maxlen=TIMES)
         self._sign_s: float | None = None
+        self._described = False
 
     def received(self, message: Received) -> None:
         """A description under this device's name: whose is it?"""
@@ -48,12 +49,15 @@ class Namesake:
             board = json.loads(message.payload)["board"]
         except (ValueError, KeyError, TypeError, RecursionError):
             return
-        # What lay there may be this board's own from before its card was cloned: only a living namesake speaks.
-        if isinstance(board, str) and board != self._board and not message.retained:
+        if board == self._board:
+            self._described = True
+        elif self._described and isinstance(board, str):
+            # Before this board's own description came back, what lies there may be that of a board it replaced.
             self._found("another board describes itself under this device's name")
 
     def lost(self, notice: Disconnected) -> None:
         """A connection ended."""
+        self._described = False
         if not notice.taken:
             return
         now_s = self._clock.monotonic()

@@ -118,6 +118,7 @@ def run(
     root: Path | None = None,
     print_events: bool = False,
     on_turn: Callable[[Report], None] | None = None,
+    restart: Callable[[], None] | None = None,
 ) -> Report:
     """Runs the device until `stop` is set or its clip is over, and tells the broker that it ends.
 
@@ -125,6 +126,7 @@ def run(
         root: the state root, `state_root()` where it is left out.
         print_events: every event as one JSON line on stdout, too.
         on_turn: called after each turn of the loop.
+        restart: has `stop` set and the process started again afterwards; left out, a restart is an end.
 
     Raises:
         EdgedError: what only a new process can mend; the reason is in `D/info` after the restart.
@@ -141,8 +143,18 @@ def run(
             threads = choose_threads(fitted.package, interpreter, config.camera.fps, StateFolder(root))
         if threads != 1:
             interpreter = Interpreter(fitted.package.model_path, threads)
-        device = Device(config, fitted, interpreter, threads, stop)
-        device.run(last_exit, print_events, on_turn)
+        device = Device(
+            config,
+            fitted,
+            interpreter,
+            threads,
+            folder,
+            stop,
+            restart or stop.set,
+            last_exit=last_exit,
+            print_events=print_events,
+        )
+        device.run(on_turn)
     except BaseException as error:
         reason = str(error) if isinstance(error, EdgedError) else type(error).__name__
         folder.write("last_exit.json", {"code": 1, "reason": reason})

@@ -9,34 +9,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import edged
 from edged import loop
 from edged.config import Config
-from edged.core import wire
+from edged.control import Control
+from edged.core import commands, wire
 from edged.core.gate import EveryRegion
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
-from edged.core.stats import Rate, Ring
+from edged.core.settings import Settings
+from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import Decision, Event, Message, ModelSpec, Region, Rule
-from edged.edges import board, memory
+from edged.edges import board, memory, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
 from edged.edges.camera_v4l2 import V4l2Source
 from edged.edges.clock import ClipClock, SystemClock
-from edged.edges.identity import Numbering, new_id
 from edged.edges.mqtt import PahoBroker
-from edged.edges.outbox_memory import MemoryOutbox
+from edged.edges.outbox_fallback import DurableOutbox
+from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.modelstore import Package
-from edged.ports import Clock, Heartbeat, Outbox, OutboxCounts, Source
+from edged.namesake import Namesake
+from edged.pause import PausableCamera
+from edged.ports import Clock, Outbox, Received, Source
 from edged.publisher import MqttPublisher
+from edged.upkeep import Upkeep
+from edged.vitals import Vitals
 
 TURN_S = 0.25
 """The longest turn of the loop: how late a stop, an acknowledgement or a heartbeat can be without a picture."""
 DRAIN_S = 5.0
-MAX_EVENTS = 1000
 INVOKE_SAMPLES = 600
 
 log = logging.getLogger("edged")
@@ -85,127 +89,146 @@ class Device:
     Args:
         interpreter: the model with as many threads as it shall have; used by this object alone.
         threads: how many those are.
+        folder: the device's own, in the state folder.
         stop: ends the run when it is set.
+        restart: begins a clean end after which the process starts again.
+
+    Raises:
+        ConfigError: the outbox is from a newer edged.
     """
 
     def __init__(
-        self, config: Config, fitted: Fitted, interpreter: Interpreter, threads: int, stop: threading.Event
+        self,
+        config: Config,
+        fitted: Fitted,
+        interpreter: Interpreter,
+        threads: int,
+        folder: StateFolder,
+        stop: threading.Event,
+        restart: Callable[[], None],
+        *,
+        last_exit: Mapping[str, Any] | None,
+        print_events: bool,
     ) -> None:
-        self.config, self.fitted, self.threads, self.stop = config, fitted, threads, stop
+        self._fitted, self._stop = fitted, stop
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
-        self.invoke_ms = Ring(INVOKE_SAMPLES)
-        self.camera = _camera(config, self.clock, stop)
-        self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
-        self.classifier = TfliteClassifier(interpreter, fitted.spec, self.wanted, self.invoke_ms)
-        self.pipeline = Pipeline(self.clock.monotonic())
-        self.problems = Problems()
-        self.rate = Rate(self.clock.monotonic())
-        self.numbering = Numbering(self.clock, new_id(), board.boot_id(), _model_label(fitted.spec))
-        if not interpreter.xnnpack:
-            text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
-            self.problems.set("xnnpack_inactive", text, self.clock.monotonic())
-            log.warning("%s", text)
-
-    def run(
-        self, last_exit: dict[str, object] | None, print_events: bool, on_turn: Callable[[Report], None] | None
-    ) -> None:
-        """Runs the loop, then says what remains to be said."""
-        config = self.config
+        clock, spec = self.clock, fitted.spec
         topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
-        self.outbox: Outbox = MemoryOutbox(self.numbering, self.clock, MAX_EVENTS)
-        if print_events:
-            self.outbox = _PrintingOutbox(self.outbox, topics)
-        publisher = MqttPublisher(
-            _broker(config, topics, self.clock),
-            self.outbox,
-            self.clock,
+        self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
+        self.pipeline = Pipeline(clock.monotonic())
+        self.camera = _camera(config, clock, stop)
+        self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
+        self.classifier = TfliteClassifier(interpreter, spec, self.wanted, self.invoke_ms)
+        self.decider = Decider(fitted.rules, self.wanted)
+        self.durable = _outbox(config, folder, clock, spec)
+        self.outbox: Outbox = _PrintingOutbox(self.durable, topics) if print_events else self.durable
+        settings = Settings.load(folder.read("settings.json"), fitted.rules)
+        vitals = Vitals(
+            config,
             topics,
-            self.fitted.rules,
+            spec,
+            threads,
+            clock,
+            self.camera,
+            self.classifier,
+            self.outbox,
+            self.problems,
+            self.invoke_ms,
+        )
+
+        def describe() -> Message:
+            return vitals.info(last_exit, settings.rules(), settings.sources())
+
+        self.publisher = MqttPublisher(
+            _broker(config, topics, clock),
+            self.outbox,
+            clock,
+            topics,
+            fitted.rules,
             self.pipeline,
             self.problems,
-            self._info(topics, last_exit),
-            lambda: self._health(topics),
+            [describe()],
+            vitals.health,
+            drain_per_s=config.outbox.drain_per_s,
             will_delay=config.mqtt.protocol == "5",
         )
-        memory.give_back_after_start(self.fitted.package.model_path)
-        publisher.start()
-        systemd = Systemd(self.clock)
-        systemd.ready()
-        loop.run(
-            self.camera,
-            EveryRegion(self.fitted.regions),
-            self.classifier,
-            Decider(self.fitted.rules, self.wanted),
+        self.control = Control(
+            clock,
+            topics,
+            settings,
+            self.decider,
             self.pipeline,
             self.outbox,
-            publisher,
-            systemd if on_turn is None else _Observed(systemd, lambda: on_turn(self.report())),
-            self.stop,
-            TURN_S,
+            self.publisher,
+            describe=describe,
+            keep=lambda kept: folder.write("settings.json", kept),
+            restart=restart,
         )
-        systemd.stopping()
-        publisher.close(DRAIN_S)
+        self.namesake = Namesake(topics.info, board.board_id(), clock, self.problems, self.publisher.drop)
+        self.upkeep = Upkeep(clock, self.problems, self.durable.correct_clock, lambda: self.durable.problems)
+        if not interpreter.xnnpack:
+            text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
+            self.problems.set("xnnpack_inactive", text, clock.monotonic())
+            log.warning("%s", text)
+
+    def run(self, on_turn: Callable[[Report], None] | None) -> None:
+        """Runs the loop, then says what remains to be said."""
+        self._wire()
+        systemd = Systemd(self.clock)
+        turns = [systemd.beat, self.control.turn, self.namesake.turn, self.upkeep.turn]
+        if on_turn is not None:
+            turns.append(lambda: on_turn(self.report()))
+        self.durable.close_open()
+        memory.give_back_after_start(self._fitted.package.model_path)
+        self.control.start()
+        self.publisher.start()
+        systemd.ready()
+        try:
+            loop.run(
+                PausableCamera(self.camera, self.control.paused, self.clock, self._stop),
+                EveryRegion(self._fitted.regions),
+                self.classifier,
+                self.decider,
+                self.pipeline,
+                self.outbox,
+                self.publisher,
+                _Heartbeats(turns),
+                self._stop,
+                TURN_S,
+            )
+            systemd.stopping()
+            self.publisher.close(DRAIN_S)
+        finally:
+            self.durable.close()
 
     def report(self) -> Report:
         """What the run has come to so far."""
         return Report(
             frames=self.camera.taken,
             dropped=self.camera.dropped,
-            events=self.numbering.last_seq,
-            acknowledged=self.outbox.acknowledged,
+            events=self.durable.numbered,
+            acknowledged=self.durable.acknowledged,
             invoke_ms=self.invoke_ms,
         )
 
-    def _info(self, topics: wire.Topics, last_exit: dict[str, object] | None) -> Message:
-        camera = self.config.camera
-        return wire.info(
-            topics,
-            version=edged.__version__,
-            board=board.board_id(),
-            boot_id=board.boot_id(),
-            log=self.numbering.log,
-            last_exit=last_exit,
-            model=self.fitted.spec,
-            rules=self.fitted.rules,
-            settings={
-                "fps": camera.fps,
-                "width_px": camera.width_px,
-                "height_px": camera.height_px,
-                "threads": self.threads,
-                "runtime": RUNTIME,
-                "protocol": self.config.mqtt.protocol,
-            },
-        )
+    def _wire(self) -> None:
+        def received(message: Received) -> None:
+            self.namesake.received(message)
+            self.control.received(message)
 
-    def _health(self, topics: wire.Topics) -> Message:
-        now_s = self.clock.monotonic()
-        last_t_s = self.classifier.last_t_s
-        return wire.health(
-            topics,
-            fps=self.rate.read(now_s, self.camera.taken),
-            frames=self.camera.taken,
-            drops=self.camera.dropped,
-            invoke_ms=self.invoke_ms.percentiles(),
-            frame_age_ms=None if last_t_s is None else self.clock.age_ms(last_t_s),
-            outbox=_counts(self.outbox.counts()),
-            rss_mb=board.rss_mb(),
-            soc_temp_c=board.soc_temp_c(),
-            undervoltage=board.undervoltage(),
-            throttled=board.throttled(),
-            clock_synced=self.clock.is_synced(),
-            problems=[(problem, self.clock.label(problem.since_s)) for problem in self.problems.all()],
-        )
+        self.publisher.on_received = received
+        self.publisher.on_lost = self.namesake.lost
 
 
-class _Observed:
-    """A heartbeat that somebody else hears, too."""
+class _Heartbeats:
+    """A finished turn, for everyone who does a little at each."""
 
-    def __init__(self, heartbeat: Heartbeat, observer: Callable[[], None]) -> None:
-        self._heartbeat, self._observer = heartbeat, observer
+    def __init__(self, turns: Sequence[Callable[[], None]]) -> None:
+        self._turns = tuple(turns)
 
     def beat(self) -> None:
-        self._heartbeat.beat()
-        self._observer()
+        for turn in self._turns:
+            turn()
 
 
 class _PrintingOutbox:
@@ -247,8 +270,25 @@ def _camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamer
     )
 
 
+def _outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -> DurableOutbox:
+    outbox = config.outbox
+    return DurableOutbox(
+        folder.path / outbox.path,
+        clock,
+        board.boot_id(),
+        f"{spec.name}@{spec.sha256[:8]}",
+        max_rows=outbox.max_rows,
+        max_bytes=outbox.max_bytes,
+        max_age_s=outbox.max_age_s,
+        keep_delivered_s=outbox.keep_delivered_s,
+    )
+
+
 def _broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
     mqtt = config.mqtt
+    secure = mqtt.tls and tls.context(
+        mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file, mqtt.tls.strict, mqtt.tls.server_name
+    )
     return PahoBroker(
         mqtt.host,
         mqtt.port,
@@ -259,19 +299,7 @@ def _broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
         username=mqtt.username,
         password=config.password(),
         clock=clock,
+        tls=secure or None,
+        explain=lambda error: tls.explain(error, clock.is_synced()),
+        filters=(topics.info, *(commands.filters(topics) if mqtt.commands else ())),
     )
-
-
-def _counts(counts: OutboxCounts) -> Mapping[str, Any]:
-    return {
-        "rows": counts.rows,
-        "bytes": counts.bytes,
-        "oldest_s": None if counts.oldest_s is None else round(counts.oldest_s, 1),
-        "dropped": counts.dropped,
-        "first_seq": counts.first_seq,
-        "last_seq": counts.last_seq,
-    }
-
-
-def _model_label(spec: ModelSpec) -> str:
-    return f"{spec.name}@{spec.sha256[:8]}"

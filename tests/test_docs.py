@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edged import cli
-from edged.config import load, tables
+from edged.config import load
+from edged.config.problems import TABLES
 from edged.core import types, wire
 from edged.modelstore import manifest
 
@@ -75,7 +76,8 @@ def rows(markdown: str, column: str) -> list[str]:
 
 
 def table_names() -> list[str]:
-    return list(tables.Document.model_fields)
+    """Every table by its name in the file, one inside another as "mqtt.tls"."""
+    return list(TABLES)
 
 
 def table_of(field: FieldInfo) -> type[BaseModel]:
@@ -84,10 +86,15 @@ def table_of(field: FieldInfo) -> type[BaseModel]:
     return next(kind for kind in kinds if issubclass(kind, BaseModel))
 
 
+def config_fields(table: str) -> dict[str, FieldInfo]:
+    """The keys of a table that are no tables themselves."""
+    return {key: field for key, field in TABLES[table].model_fields.items() if f"{table}.{key}" not in TABLES}
+
+
 def config_keys() -> Iterator[tuple[str, str]]:
     """(table, key) of every key of the configuration, from the models' fields."""
-    for table, field in tables.Document.model_fields.items():
-        yield from ((table, key) for key in table_of(field).model_fields)
+    for table in TABLES:
+        yield from ((table, key) for key in config_fields(table))
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -108,7 +115,9 @@ def topics() -> set[str]:
     device = wire.Topics("edged", "<device>")
     plain = {value for name, value in vars(device).items() if name != "root"}
     ruled = {
-        method("<rule>") for name, method in inspect.getmembers(device, inspect.ismethod) if not name.startswith("_")
+        method(*(f"<{parameter}>" for parameter in inspect.signature(method).parameters))
+        for name, method in inspect.getmembers(device, inspect.ismethod)
+        if not name.startswith("_")
     }
     return {topic.replace(device.root, "D", 1) for topic in plain | ruled}
 
@@ -127,7 +136,7 @@ def test_config_page_has_the_keys_of_every_table(table: str) -> None:
 
 
 def test_config_page_has_no_other_table() -> None:
-    written = {heading for heading in headings(CONFIG) if re.fullmatch(r"`\[+\w+\]+`", heading)}
+    written = {heading for heading in headings(CONFIG) if re.fullmatch(r"`\[+[\w.]+\]+`", heading)}
     assert written == {heading_of(table) for table in table_names()}
 
 
@@ -136,7 +145,7 @@ def test_the_complete_example_has_every_key_and_no_other() -> None:
     found: set[tuple[str, str]] = set()
     table = ""
     for line in text(ROOT / "systemd" / "edged.toml").splitlines():
-        if header := re.match(r"#?\[+(\w+)\]+", line):
+        if header := re.match(r"#?\[+([\w.]+)\]+", line):
             table = header[1]
         elif key := re.match(r"#?(\w+) = ", line):
             found.add((table, key[1]))
@@ -146,10 +155,10 @@ def test_the_complete_example_has_every_key_and_no_other() -> None:
 def test_config_page_has_the_defaults() -> None:
     """Where a default is a plain value; others are told in words."""
     wrong = []
-    for table, field in tables.Document.model_fields.items():
+    for table in TABLES:
         lines = [line for line in section(CONFIG, heading_of(table)).splitlines() if line.startswith("| `")]
         cells = {line.split("|")[1].strip(" `"): line.split("|")[3].strip(" `") for line in lines}
-        for key, inner in table_of(field).model_fields.items():
+        for key, inner in config_fields(table).items():
             if inner.is_required():
                 if cells[key] != "needed" and (table, key) != ("rule", "name"):
                     wrong.append((table, key))
@@ -188,6 +197,7 @@ def test_mqtt_page_has_every_topic_and_no_other() -> None:
 def test_no_page_names_a_topic_that_does_not_exist(page: Path) -> None:
     named = re.findall(r"`(D/[^`]*)`", prose(page))
     allowed = topics() | {"D/event", "D/backlog", "D/event/#", "D/backlog/#"}
+    allowed |= {f"D/response/{word}" for word in ("enabled", "threshold", "unknown")}
     assert [topic for topic in named if topic not in allowed] == []
 
 

@@ -18,7 +18,7 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "manager", "handler"}
 
-COMPOSITION = ("edged.app", "edged.device", "edged.bench", "edged.demo")
+COMPOSITION = ("edged.app", "edged.device", "edged.bench", "edged.demo", "edged.watching")
 
 SEEING = ("edged.config", "edged.cli")
 
@@ -30,7 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "edged.ports": ("edged.core",),
     "edged.loop": ("edged.ports", "edged.core"),
     "edged.publisher": ("edged.ports", "edged.core"),
-    "edged.edges": ("edged.ports", "edged.core", "edged.edges.pixels", "edged.edges.frames"),
+    "edged.edges": ("edged.ports", "edged.core", "edged.edges.pixels", "edged.edges.frames", "edged.edges.tls"),
     "edged.config": ("edged.core", "edged.config"),
     "edged.modelstore": ("edged", "edged.core", "edged.modelstore"),
     **dict.fromkeys(
@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "edged.cli": (
-        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.config", "edged.modelstore"),
+        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }

@@ -17,7 +17,7 @@ from edged.core import types, wire
 from edged.core.problems import Problem
 from edged.core.stats import Percentiles
 from edged.core.trigger import Trigger
-from edged.core.types import Decision, Event, InputSpec, Message, ModelSpec, Quantization, Rule, TensorSpec, WallTime
+from edged.core.types import Event, InputSpec, Message, ModelSpec, Quantization, Rule, TensorSpec, WallTime
 
 NAMES = ("event", "health", "info", "pipeline", "request", "response", "state")
 ID = "01JD9Z6S3V5K7M1N3P5Q7R9T0W"

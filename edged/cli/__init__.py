@@ -23,6 +23,8 @@ COMMANDS = {
     "check": "validate the configuration, the model and their fit",
     "classify": "score still images",
     "bench": "measure the loop against bare invoke()",
+    "watch": "show what devices say, as it comes",
+    "forget": "clear everything retained of this device on the broker",
 }
 
 

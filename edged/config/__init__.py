@@ -1,14 +1,25 @@
 """The configuration: one TOML file in, one frozen `Config` out, or every problem of it in one `ConfigError`.
 
 Law: pydantic is imported here (and in `edged.modelstore`) and nowhere else. Nothing here touches a camera, a model's
-tensors or the network; the only files read are the configuration itself and the password file that it names.
+tensors or the network; the only files read are the configuration itself and the password, certificate and key files
+that it names.
 """
 
 from edged.config.config import Config
 from edged.config.fitting import resolve
 from edged.config.reading import load
-from edged.config.tables import CameraTable, DeviceTable, ModelTable, MqttTable, RegionTable, RuleTable
+from edged.config.tables import (
+    CameraTable,
+    DeviceTable,
+    ModelTable,
+    MqttTable,
+    OutboxTable,
+    RegionTable,
+    RuleTable,
+    TlsTable,
+)
 
 __all__ = [
-    "CameraTable", "Config", "DeviceTable", "ModelTable", "MqttTable", "RegionTable", "RuleTable", "load", "resolve",
+    "CameraTable", "Config", "DeviceTable", "ModelTable", "MqttTable", "OutboxTable", "RegionTable", "RuleTable",
+    "TlsTable", "load", "resolve",
 ]  # fmt: skip

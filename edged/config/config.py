@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edged.config.lines import Lines
 from edged.config.password import CREDENTIAL, read_password
-from edged.config.tables import CameraTable, DeviceTable, ModelTable, MqttTable, RegionTable, RuleTable
+from edged.config.tables import CameraTable, DeviceTable, ModelTable, MqttTable, OutboxTable, RegionTable, RuleTable
 from edged.core.errors import ConfigError
 
 
@@ -34,6 +34,7 @@ class Config:
     regions: tuple[RegionTable, ...]
     rules: tuple[RuleTable, ...]
     mqtt: MqttTable
+    outbox: OutboxTable
     warnings: tuple[str, ...] = ()
     path: Path = field(default=Path("edged.toml"), repr=False, compare=False)
     lines: Lines = field(default_factory=lambda: Lines(""), repr=False, compare=False)

@@ -21,10 +21,17 @@ from edged.config.tables import Document
 Finding = tuple[Path, str]
 """A key and what is wrong with it, what is allowed."""
 
-TABLES: Mapping[str, type[BaseModel]] = {
-    name: next(one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type))
-    for name, field in Document.model_fields.items()
-}
+
+def _inside(table: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    for key, field in table.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield f"{name}{key}", kind
+                yield from _inside(kind, f"{name}{key}.")
+
+
+TABLES: Mapping[str, type[BaseModel]] = dict(_inside(Document))
+"""Every table by its name in the file; one inside another as "mqtt.tls"."""
 LISTS = ("region", "rule")  # written [[rule]], one table each
 
 
@@ -49,36 +56,40 @@ def _sentence(kind: str, key: Path, value: object, context: dict[str, Any]) -> s
         return f"has {len(value) if isinstance(value, tuple) else 'too many'}; allowed: {allowed}"
     if kind == "string_too_long":
         return f"is longer than {context['max_length']} characters; allowed: {allowed}"
-    if key and key[0] in TABLES and (len(key) == 1 or (len(key) == 2 and isinstance(key[1], int))):
-        written = f"[[{key[0]}]]" if key[0] in LISTS else f"[{key[0]}]"
-        return f"found {found(value)}; allowed: a table that begins with {written}"
+    name = ".".join(_names(key))
+    if name in TABLES:
+        return f"found {found(value)}; allowed: a table that begins with {_header(name)}"
     return f"found {found(value)}; allowed: {allowed}"
 
 
+def _names(key: Path) -> list[str]:
+    return [part for part in key if isinstance(part, str)]
+
+
+def _header(table: str) -> str:
+    return f"[[{table}]]" if table in LISTS else f"[{table}]"
+
+
 def _field(key: Path) -> FieldInfo | None:
-    names = [part for part in key if isinstance(part, str)]
-    if len(names) == 1:
-        return Document.model_fields.get(names[0])
-    table = TABLES.get(names[0]) if names else None
-    return table.model_fields.get(names[1]) if table else None
+    *tables, name = _names(key) or [""]
+    table = TABLES.get(".".join(tables)) if tables else Document
+    return table.model_fields.get(name) if table else None
 
 
 def _unknown(key: Path) -> str:
-    names = [part for part in key if isinstance(part, str)]
-    if len(names) == 1:
+    *tables, name = _names(key)
+    if not tables:
         known: Iterable[str] = TABLES
-        written = ", ".join(f"[[{name}]]" if name in LISTS else f"[{name}]" for name in TABLES)
-        place = "the file"
+        place, written = "the file", ", ".join(map(_header, TABLES))
     else:
-        known = TABLES[names[0]].model_fields
-        written = ", ".join(known)
-        place = f"[{names[0]}]"
-    close = get_close_matches(names[-1].lower(), known, n=1)
-    owners = [name for name, table in TABLES.items() if names[-1] in table.model_fields]
+        known = TABLES[".".join(tables)].model_fields
+        place, written = _header(".".join(tables)), ", ".join(known)
+    close = get_close_matches(name.lower(), known, n=1)
+    owners = [owner for owner, table in TABLES.items() if name in table.model_fields]
     if close:
         return f"unknown key; did you mean {close[0]}?"
     if owners:
-        return f"unknown key; it belongs under {' or '.join(f'[{name}]' for name in owners)}"
+        return f"unknown key; it belongs under {' or '.join(f'[{owner}]' for owner in owners)}"
     return f"unknown key; allowed in {place}: {written}"
 
 

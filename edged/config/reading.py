@@ -1,7 +1,7 @@
 """From the path of a file to a `Config`, or to every problem of it at once.
 
-Law: reads the file, completes it (names of rules), has it validated, and checks what one table says about another. The
-words for what pydantic finds are in `problems.py`, types and ranges in `tables.py`.
+Law: reads the file, completes it (names of rules, the port of TLS), has it validated, and checks what one table says
+about another. The words for what pydantic finds are in `problems.py`, types and ranges in `tables.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from edged.config.config import Config, dotted
 from edged.config.lines import Lines
 from edged.config.problems import Finding, findings
-from edged.config.tables import FULL_REGION, NAME, NAME_WORDS, Document
+from edged.config.tables import FULL_REGION, NAME, NAME_WORDS, TLS_PORT, Document, MqttTable
 from edged.core.errors import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
@@ -49,6 +49,7 @@ def load(path: Path) -> Config:
         document.region,
         document.rule,
         document.mqtt,
+        document.outbox,
         path=path,
         lines=lines,
     )
@@ -96,8 +97,10 @@ def _document(path: Path, text: str) -> tuple[dict[str, Any], Lines]:
     except ValueError:  # Python's own bound for the digits of a number
         raise ConfigError(f"{path}:1: not valid TOML: a number has too many digits") from None
     assert isinstance(data, dict)
-    for table in ("device", "camera", "model", "mqtt"):
+    for table in ("device", "camera", "model", "mqtt", "outbox"):
         data.setdefault(table, {})
+    if isinstance(data["mqtt"], dict) and "tls" in data["mqtt"]:
+        data["mqtt"].setdefault("port", TLS_PORT)
     return data, lines
 
 
@@ -149,6 +152,25 @@ def _across(data: dict[str, Any]) -> Iterator[Finding]:
         region = rule.get("region")
         if isinstance(region, str) and region not in known:
             yield ("rule", index, "region"), f"there is no such region; allowed: {', '.join(map(repr, known))}"
+    if isinstance(data["mqtt"], dict):
+        yield from _across_mqtt(data["mqtt"])
+
+
+def _across_mqtt(mqtt: dict[str, Any]) -> Iterator[Finding]:
+    tls = mqtt.get("tls")
+    for key, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        if isinstance(tls, dict) and key in tls and other not in tls:
+            yield ("mqtt", "tls", key), f"needs {other} beside it; allowed: both of them, or neither"
+    prefix = mqtt.get("topic_prefix", MqttTable.model_fields["topic_prefix"].default)
+    discovery = mqtt.get("discovery_prefix", MqttTable.model_fields["discovery_prefix"].default)
+    if (
+        isinstance(prefix, str)
+        and isinstance(discovery, str)
+        and discovery
+        and f"{prefix}/".startswith(f"{discovery}/")
+    ):
+        taken = "lies inside discovery_prefix, where Home Assistant takes topics for descriptions of devices"
+        yield ("mqtt", "topic_prefix"), f"{taken}; allowed: a place of its own, such as edged"
 
 
 def _warnings(config: Config) -> Iterator[str]:
@@ -158,7 +180,11 @@ def _warnings(config: Config) -> Iterator[str]:
             yield config.problem(
                 ("region", index), f"no rule looks at region {region.name}, so nothing is done with it"
             )
-    path = config.password_path()
-    if path is not None and path.stat().st_mode & stat.S_IROTH:
-        text = f"every user of this device can read {path}; take that right away with chmod o-r"
-        yield config.problem(("mqtt", "password_file"), text)
+    tls = config.mqtt.tls
+    for key, path in (
+        (("mqtt", "password_file"), config.password_path()),
+        (("mqtt", "tls", "key_file"), Path(tls.key_file) if tls and tls.key_file else None),
+    ):
+        if path is not None and path.stat().st_mode & stat.S_IROTH:
+            text = f"every user of this device can read {path}; take that right away with chmod o-r"
+            yield config.problem(key, text)

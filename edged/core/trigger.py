@@ -14,6 +14,7 @@ What subscribers see is ON in ACTIVE, unknown from a blind moment until the rule
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 
 from edged.core.types import Decision, EventType, Region, Rule, Scores, State
@@ -81,6 +82,29 @@ class Trigger:
             return None
         self.state = "unknown"
         return Decision(self.rule, t_s, "unknown", None, reason=reason)
+
+    def retune(self, score_threshold: float, release_threshold: float) -> None:
+        """Other thresholds from the next picture on; nothing is decided here, and `state` stays what it is.
+
+        ACTIVE stays ACTIVE: a picture below the new release_threshold then ends it as any other would. What is not
+        ACTIVE owes nothing to the old threshold: where it was raised, only what reached the new one still counts, so
+        PENDING begins anew unless its peak did, and nothing ever starts with a peak below its own threshold.
+
+        Raises:
+            ValueError: not 0 <= release_threshold <= score_threshold <= 1. A bug of the caller.
+        """
+        if not 0.0 <= release_threshold <= score_threshold <= 1.0:
+            found = f"release {release_threshold}, score {score_threshold}"
+            raise ValueError(f"rule {self.rule.name}: expected thresholds 0 <= release <= score <= 1, found {found}")
+        raised = score_threshold > self.rule.score_threshold
+        self.rule = replace(self.rule, score_threshold=score_threshold, release_threshold=release_threshold)
+        if not raised or self.phase is Phase.ACTIVE:
+            return
+        if self.phase is Phase.PENDING:
+            if self._peak >= score_threshold:
+                return
+            self.phase = Phase.IDLE
+        self._on = False
 
     def _advance(self, t_s: float) -> None:
         if not t_s >= self._t_s:
@@ -160,3 +184,14 @@ class Decider:
     def blind(self, t_s: float, reason: str) -> Sequence[Decision]:
         """What it changes that nothing can be seen any more."""
         return [change for trigger in self.triggers if (change := trigger.blind(t_s, reason)) is not None]
+
+    def retune(self, rule: str, score_threshold: float, release_threshold: float) -> None:
+        """Gives the rule of that name other thresholds, see `Trigger.retune`; later decisions carry the new rule.
+
+        Raises:
+            KeyError: no rule has that name.
+        """
+        for trigger in self.triggers:
+            if trigger.rule.name == rule:
+                return trigger.retune(score_threshold, release_threshold)
+        raise KeyError(rule)

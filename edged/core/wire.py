@@ -23,6 +23,8 @@ LIVE_AGE_S = 30.0
 ONLINE, OFFLINE = b"online", b"offline"
 MAX_SENTENCE_BYTES = 200
 """Sentences come from drivers and brokers too; a payload must stay within its 4,096 bytes whatever they say."""
+MAX_ERROR_BYTES = 500
+"""There is one error in a response, and it says what to do."""
 
 PROBLEM_CODES = (
     "broker_lost",
@@ -43,6 +45,8 @@ class Topics:
         self.pipeline = f"{self.root}/pipeline"
         self.info = f"{self.root}/info"
         self.health = f"{self.root}/health"
+        self.enabled = f"{self.root}/enabled"
+        self.enabled_set = f"{self.enabled}/set"
 
     def state(self, rule: str) -> str:
         """Where the rule's current state is retained."""
@@ -55,6 +59,22 @@ class Topics:
     def backlog(self, rule: str) -> str:
         """Where the rule's late events go."""
         return f"{self.root}/backlog/{rule}"
+
+    def threshold(self, rule: str) -> str:
+        """Where the rule's score_threshold in force is retained."""
+        return f"{self.root}/threshold/{rule}"
+
+    def threshold_set(self, rule: str) -> str:
+        """Where another one is asked for; `+` for the filter of all rules."""
+        return f"{self.threshold(rule)}/set"
+
+    def request(self, command: str) -> str:
+        """Where a command is asked for; `+` for the filter of all commands."""
+        return f"{self.root}/request/{command}"
+
+    def response(self, command: str) -> str:
+        """Where a command, or a setting that was refused, is answered."""
+        return f"{self.root}/response/{command}"
 
 
 def iso(utc_s: float) -> str:
@@ -199,10 +219,44 @@ def health(
     return _json(topics.health, payload, qos=0, retain=False)
 
 
-def _sentence(text: str | None) -> str | None:
-    if text is None or len(text.encode()) <= MAX_SENTENCE_BYTES:
+def enabled(topics: Topics, on: bool) -> Message:
+    """Whether detection is switched on: the word `ON` or `OFF`."""
+    return Message(topics.enabled, b"ON" if on else b"OFF", qos=1, retain=True)
+
+
+def threshold(topics: Topics, rule: str, score_threshold: float) -> Message:
+    """The score_threshold in force, as a plain decimal of at most four places: `0.6`, `1`."""
+    text = f"{score_threshold:.4f}".rstrip("0").rstrip(".")
+    return Message(topics.threshold(rule), text.encode(), qos=1, retain=True)
+
+
+def response(
+    topics: Topics,
+    command: str,
+    *,
+    error: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    transaction: str | int | None = None,
+) -> Message:
+    """The answer to a command, or to a setting that was refused.
+
+    Args:
+        error: one sentence; None for a command that is carried out.
+        transaction: what the request had under this name, within the bounds of `core.commands`.
+    """
+    payload = {
+        "status": "ok" if error is None else "error",
+        "data": None if data is None else dict(data),
+        "error": _sentence(error, MAX_ERROR_BYTES),
+        "transaction": transaction,
+    }
+    return _json(topics.response(command), payload, qos=1, retain=False)
+
+
+def _sentence(text: str | None, max_bytes: int = MAX_SENTENCE_BYTES) -> str | None:
+    if text is None or len(text.encode()) <= max_bytes:
         return text
-    return text.encode()[:MAX_SENTENCE_BYTES].decode(errors="ignore") + "…"
+    return text.encode()[:max_bytes].decode(errors="ignore") + "…"
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from threading import Event
@@ -162,6 +163,13 @@ def listen(
         # paho acknowledges when this returns: before anything is done about it, so that it is not done twice.
         note(Received(message.topic, bytes(message.payload), message.retain))
 
+    @_guarded
+    def on_socket_open(_client: paho.Client, _data: Any, opened: Any) -> None:
+        # paho does not. Behind a message that the broker does not answer (health) the kernels of both sides would
+        # wait for each other, and the next event come 40 ms later.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    client.on_socket_open = on_socket_open
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
     client.on_disconnect = on_disconnect

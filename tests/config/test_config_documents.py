@@ -8,12 +8,14 @@ from typing import get_args
 
 from edged.config import load
 from edged.config.problems import TABLES
+from edged.config.tables import TlsTable
 from edged.modelstore import Manifest
 from edged.modelstore.manifest import read
+from tests.certificates import Authority
 
 TOP = Path(__file__).parents[2]
 EXAMPLE = TOP / "systemd" / "edged.toml"
-KEYS = {(table, key) for table, model in TABLES.items() for key in model.model_fields}
+KEYS = {(table, key) for table, model in TABLES.items() for key in model.model_fields if f"{table}.{key}" not in TABLES}
 
 
 def complete(text):
@@ -24,7 +26,12 @@ def complete(text):
 def keys(text):
     for table, value in tomllib.loads(text).items():
         for one in value if isinstance(value, list) else [value]:
-            yield from ((table, key) for key in one)
+            yield from inside(table, one)
+
+
+def inside(table, value):
+    for key, one in value.items():
+        yield from inside(f"{table}.{key}", one) if isinstance(one, dict) else [(table, key)]
 
 
 def documented(page):
@@ -32,7 +39,7 @@ def documented(page):
     section = None
     for line in (TOP / "docs" / page).read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
-            found = re.search(r"`(?:\[+(\w+)\]+|model\.toml)`", line)
+            found = re.search(r"`(?:\[+([\w.]+)\]+|model\.toml)`", line)
             section = (found[1] or "top") if found else None
         elif section and (row := re.match(r"\| `([^`]+)` \|", line)):
             yield section, row[1]
@@ -51,9 +58,14 @@ def test_the_example_names_every_key_and_each_can_be_put_in_force(tmp_path):
     (tmp_path / "password").chmod(0o600)
     text = re.sub(r'^source = ".*"', 'source = "file:clip.mp4"', text, flags=re.MULTILINE)
     text = re.sub(r'^password_file = ".*"', 'password_file = "password"', text, flags=re.MULTILINE)
+    authority = Authority(tmp_path)
+    certificate, key = authority.sign("device")
+    for name, file in (("ca_file", authority.file), ("cert_file", certificate), ("key_file", key)):
+        text = re.sub(rf'^{name} = ".*"', f'{name} = "{file.name}"', text, flags=re.MULTILINE)
     path = tmp_path / "edged.toml"
     path.write_text(text, encoding="utf-8")
-    assert load(path).device.name == "porch"
+    it = load(path)
+    assert (it.device.name, it.mqtt.tls.ca_file) == ("porch", str(authority.file))
 
 
 def test_values_that_are_commented_out_are_the_defaults_they_claim_to_be():
@@ -61,12 +73,13 @@ def test_values_that_are_commented_out_are_the_defaults_they_claim_to_be():
     text = EXAMPLE.read_text(encoding="utf-8")
     both = tomllib.loads(complete(text))
     claimed = 0
-    for table in ("camera", "model", "mqtt"):
+    for table in ("camera", "model", "mqtt", "outbox"):
         for key, value in both[table].items():
             if re.search(rf"^#{key} = .*# default", text, flags=re.MULTILINE):
                 assert getattr(getattr(it, table), key) == value, key
                 claimed += 1
-    assert claimed >= 10
+    assert claimed >= 18
+    assert TlsTable().strict is both["mqtt"]["tls"]["strict"] is True
 
 
 def test_the_page_names_every_key_and_no_other():

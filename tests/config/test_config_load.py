@@ -8,9 +8,10 @@ import pytest
 
 from edged.config import load, resolve
 from edged.config.reading import derived_name
-from edged.config.tables import slug
+from edged.config.values import slug
 from edged.core.errors import ConfigError
 from edged.core.types import FULL, Box, InputSpec, ModelSpec, Quantization, Region, Rule, TensorSpec
+from tests.certificates import Authority
 
 LEAST = '[camera]\nsource = "v4l2:/dev/video0"\n[[rule]]\nlabel = "cat"\n[mqtt]\nhost = "broker"\n'
 Q = Quantization(1 / 255, 0)
@@ -43,6 +44,11 @@ def test_three_keys_are_enough(tmp_path):
     assert (it.camera.privacy_masks, it.camera.pace, it.camera.at_end) == ((), "realtime", "loop")
     assert (it.mqtt.host, it.mqtt.port, it.mqtt.username, it.mqtt.topic_prefix) == ("broker", 1883, None, "edged")
     assert (it.mqtt.protocol, it.mqtt.keepalive_s, it.password(), it.warnings) == ("5", 30, None, ())
+    assert (it.mqtt.commands, it.mqtt.birth_topic, it.mqtt.discovery_prefix, it.mqtt.tls) == (
+        *(True, "homeassistant/status", "homeassistant", None),
+    )
+    assert (it.outbox.path, it.outbox.max_rows, it.outbox.max_bytes) == ("outbox.db", 50_000, 33_554_432)
+    assert (it.outbox.max_age_s, it.outbox.keep_delivered_s, it.outbox.drain_per_s) == (604_800, 86_400, 20)
     assert resolve(it, SPEC) == (
         (Region("full", FULL, "center-crop"),),
         (Rule("cat", "Cat", "cat", "full", 0.6, 0.4, 0.5, 3.0, 0.0),),
@@ -100,6 +106,16 @@ def test_every_value_arrives(tmp_path):
         topic_prefix = "home/cameras"
         protocol = "3.1.1"
         keepalive_s = 60
+        commands = false
+        birth_topic = "ha/birth"
+        discovery_prefix = ""
+        [outbox]
+        path = "/mnt/stick/events.db"
+        max_rows = 1
+        max_bytes = 65536
+        max_age_s = 60
+        keep_delivered_s = 0
+        drain_per_s = 10000
         """,
     )
     assert (it.device.name, it.device.title) == ("porch-1", "Vordere Tür")
@@ -111,6 +127,9 @@ def test_every_value_arrives(tmp_path):
     assert (it.model.name, it.model.threads) == (str(tmp_path / "mine/model.tflite"), 2)
     assert (it.mqtt.host, it.mqtt.port, it.mqtt.topic_prefix) == ("fe80::1%eth0", 8883, "home/cameras")
     assert (it.mqtt.protocol, it.mqtt.keepalive_s) == ("3.1.1", 60)
+    assert (it.mqtt.commands, it.mqtt.birth_topic, it.mqtt.discovery_prefix) == (False, "ha/birth", "")
+    assert (it.outbox.path, it.outbox.max_rows, it.outbox.max_bytes) == ("/mnt/stick/events.db", 1, 65_536)
+    assert (it.outbox.max_age_s, it.outbox.keep_delivered_s, it.outbox.drain_per_s) == (60, 0, 10_000)
     assert [line.split(": ", 2)[1:] for line in it.warnings] == [
         ["region[1]", "no rule looks at region unused, so nothing is done with it"]
     ]
@@ -238,3 +257,36 @@ def test_reading_a_file_loads_no_camera_model_or_network_library():
     code = "import sys, edged.config, edged.modelstore; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"cv2", "paho", "ai_edge_litert", "tflite_runtime", "sqlite3"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("words", "port", "strict"),
+    [
+        ("[mqtt.tls]\n", 8883, True),
+        ("tls = { strict = false }\n", 8883, False),
+        ("port = 1884\n[mqtt.tls]\nserver_name = 'broker.lan'\n", 1884, True),
+    ],
+)
+def test_the_table_alone_switches_tls_on(tmp_path, words, port, strict):
+    it = config(tmp_path, LEAST + words)
+    assert it.mqtt.tls is not None
+    assert (it.mqtt.port, it.mqtt.tls.strict) == (port, strict)
+
+
+def test_certificates_are_beside_the_file_and_a_key_for_everybody_is_a_warning(tmp_path):
+    authority = Authority(tmp_path / "own")
+    certificate, key = authority.sign("device")
+    words = "[mqtt.tls]\nca_file = 'own/ca.pem'\ncert_file = 'own/device.pem'\nkey_file = 'own/device.key'\n"
+    it = config(tmp_path, LEAST + words)
+    assert (it.mqtt.tls.ca_file, it.mqtt.tls.cert_file) == (str(authority.file), str(certificate))
+    assert (it.mqtt.tls.key_file, it.warnings) == (str(key), ())
+    key.chmod(0o644)
+    (warning,) = config(tmp_path, LEAST + words).warnings
+    assert warning.startswith(f"{tmp_path}/edged.toml:10: mqtt.tls.key_file: every user")
+
+
+@pytest.mark.parametrize(
+    "words", ["discovery_prefix = ''\ntopic_prefix = 'homeassistant'", "topic_prefix = 'homeassis'"]
+)
+def test_a_topic_prefix_outside_of_discovery_is_fine(tmp_path, words):
+    assert config(tmp_path, f"{LEAST}{words}\n").mqtt.topic_prefix.startswith("homeassis")

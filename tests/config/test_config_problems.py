@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edged.config import Config, load
 from edged.core.errors import ConfigError
+from tests.certificates import Authority, openssl
 
 GOOD = {
     "device": 'name = "porch"',
@@ -153,7 +154,36 @@ BAD = [
     ("mqtt", f"{HOST}\ntopic_prefix = ''", 3, "mqtt.topic_prefix", "must not be empty"),
     ("mqtt", f"{HOST}\nprotocol = 5", 3, "mqtt.protocol", "found 5", '"5" or "3.1.1"'),
     ("mqtt", f"{HOST}\nkeepalive_s = 0", 3, "mqtt.keepalive_s", "found 0"),
-    ("mqtt", f"{HOST}\n[mqtt.tls]\nca_file = 'x'", 3, "mqtt.tls", "unknown key"),
+    ("mqtt", f"{HOST}\ncommands = 1", 3, "mqtt.commands", "found 1", "true or false"),
+    ("mqtt", f"{HOST}\nbirth_topic = 'home/#'", 3, "mqtt.birth_topic", "no place in a topic"),
+    ("mqtt", f"{HOST}\nbirth_topic = ''", 3, "mqtt.birth_topic", "must not be empty"),
+    ("mqtt", f"{HOST}\ndiscovery_prefix = 'a//b'", 3, "mqtt.discovery_prefix", "have // in it"),
+    ("mqtt", f'{HOST}\ndiscovery_prefix = "a\\u0085"', 3, "mqtt.discovery_prefix", "cannot be shown"),
+    ("mqtt", f"{HOST}\ntopic_prefix = 'homeassistant'", 3, "mqtt.topic_prefix", "inside discovery_prefix"),
+    ("mqtt", f"{HOST}\ntopic_prefix = 'ha/a'\ndiscovery_prefix = 'ha'", 3, "mqtt.topic_prefix", "inside discovery"),
+    ("mqtt", f"{HOST}\ntls = true", 3, "mqtt.tls", "found true", "a table that begins with [mqtt.tls]"),
+    ("mqtt", f"{HOST}\n[[mqtt.tls]]", 3, "mqtt.tls", "found a list of 1", "[mqtt.tls]"),
+    ("mqtt", f"{HOST}\nca_file = 'x'", 3, "mqtt.ca_file", "belongs under [mqtt.tls]"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nca_fil = 'x'", 4, "mqtt.tls.ca_fil", "did you mean ca_file?"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nverify = false", 4, "mqtt.tls.verify", "allowed in [mqtt.tls]: ca_file, cert_file"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nca_file = 'no'", 4, "mqtt.tls.ca_file", "cannot be read", "No such file"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nca_file = '.'", 4, "mqtt.tls.ca_file", "is no file"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nca_file = 3", 4, "mqtt.tls.ca_file", "found 3", "the path of a file that holds"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nca_file = 'edged.toml'", 4, "mqtt.tls.ca_file", "holds no certificate", "PEM"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nkey_file = 'edged.toml'", 4, "mqtt.tls.key_file", "needs cert_file beside it"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nserver_name = 'a b'", 4, "mqtt.tls.server_name", "is no host name"),
+    ("mqtt", f"{HOST}\n[mqtt.tls]\nstrict = 'no'", 4, "mqtt.tls.strict", "found 'no'", "true or false"),
+    ("mqtt", f"{HOST}\n[outbox]\nmax_rows = 0", 4, "outbox.max_rows", "found 0", "from 1 to 10000000"),
+    ("mqtt", f"{HOST}\n[outbox]\nmax_bytes = 1000", 4, "outbox.max_bytes", "found 1000", "from 65536"),
+    ("mqtt", f"{HOST}\n[outbox]\nmax_age_s = 0.5", 4, "outbox.max_age_s", "found 0.5", "from 60"),
+    ("mqtt", f"{HOST}\n[outbox]\nkeep_delivered_s = -1", 4, "outbox.keep_delivered_s", "found -1", "from 0"),
+    ("mqtt", f"{HOST}\n[outbox]\ndrain_per_s = 0", 4, "outbox.drain_per_s", "found 0", "from 1 to 10000"),
+    ("mqtt", f"{HOST}\n[outbox]\npath = '../x.db'", 4, "outbox.path", "leads out of its folder"),
+    ("mqtt", f"{HOST}\n[outbox]\npath = '.'", 4, "outbox.path", "no path of a file"),
+    ("mqtt", f"{HOST}\n[outbox]\npath = 'x/'", 4, "outbox.path", "no path of a file"),
+    ("mqtt", f"{HOST}\n[outbox]\npath = '/'", 4, "outbox.path", "no path of a file"),
+    ("mqtt", f"{HOST}\n[outbox]\npath = '/usr'", 4, "outbox.path", "is a folder"),
+    ("mqtt", f"{HOST}\n[outbox]\nmax_row = 5", 4, "outbox.max_row", "did you mean max_rows?"),
 ]
 
 
@@ -256,8 +286,10 @@ SCALARS = [
 SCALARS += ["[]", "[0.0, 0.0, 1.0, 1.0]", "[[0, 0, 1, 1]]", "{}", "{ a = 1 }", "[{}]", '"file:/a"', "0x" + "f" * 5000]
 NAMES = ["name", "title", "source", "fps", "pace", "rotate_deg", "privacy_masks", "threads", "box", "fit", "label"]
 NAMES += ["region", "score_threshold", "release_threshold", "delay_on_s", "host", "port", "username", "password_file"]
-NAMES += ["topic_prefix", "protocol", "keepalive_s", "fsp", '"a: b\\n"', "rule.x", "mqtt"]
+NAMES += ["topic_prefix", "protocol", "keepalive_s", "fsp", '"a: b\\n"', "rule.x", "mqtt", "tls", "commands", "ca_file"]
+NAMES += ["cert_file", "key_file", "strict", "path", "max_rows", "discovery_prefix", "birth_topic", "tls.x", "outbox"]
 HEADERS = ["", "[device]", "[camera]", "[model]", "[[region]]", "[[rule]]", "[mqtt]", "[x]", "[rule]", "[[camera]]"]
+HEADERS += ["[mqtt.tls]", "[outbox]", "[[mqtt.tls]]", "[outbox.tls]"]
 PAIRS = st.tuples(st.sampled_from(NAMES), st.sampled_from(SCALARS)).map(" = ".join)
 SECTIONS = st.tuples(st.sampled_from(HEADERS), st.lists(PAIRS, max_size=4)).map(
     lambda one: "\n".join([one[0], *one[1]])
@@ -284,3 +316,33 @@ def outcome(path):
     except ConfigError as error:
         return error.problems or pytest.fail("a ConfigError without a problem")
     return config.warnings if isinstance(config, Config) else pytest.fail(repr(config))
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    """A folder with ca.pem, a.pem and a.key, b.pem and b.key, and locked.key: that of a, behind a passphrase."""
+    folder = tmp_path_factory.mktemp("pem")
+    authority = Authority(folder)
+    _, key = authority.sign("a")
+    authority.sign("b")
+    openssl("ec", "-in", key, "-aes256", "-passout", "pass:geheim", "-out", folder / "locked.key")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "place", "fragment"),
+    [
+        ("a.pem", "b.key", "4: mqtt.tls.key_file", "does not belong to"),
+        ("a.pem", "a.pem", "4: mqtt.tls.key_file", "holds no private key"),
+        ("a.pem", "locked.key", "4: mqtt.tls.key_file", "is locked by a passphrase"),
+        ("a.pem", "none.key", "4: mqtt.tls.key_file", "cannot be read (No such file or directory)"),
+        ("a.key", "a.key", "3: mqtt.tls.cert_file", "holds no certificate"),
+        ("a.pem", None, "3: mqtt.tls.cert_file", "needs key_file beside it"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_told_with_its_line(tmp_path, pem, cert, key, place, fragment):
+    tls = f"[mqtt.tls]\n\ncert_file = '{pem / cert}'\n" + (f"key_file = '{pem / key}'\n" if key else "")
+    (problem,) = problems(tmp_path, tls + written(mqtt=HOST))
+    assert problem.startswith(f"{place}: ")
+    assert fragment in problem
+    assert "geheim" not in problem

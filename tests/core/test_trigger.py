@@ -220,3 +220,116 @@ def test_a_blind_decider_tells_every_rule_in_every_region_once() -> None:
 def test_a_rule_for_a_label_that_nobody_scores_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="not in"):
         Decider((rule("fox"),), wanted=("cat",))
+
+
+def test_a_retuned_rule_is_judged_by_its_new_thresholds_from_the_next_picture_on() -> None:
+    trigger = Trigger(rule())
+    assert trigger.update(0.0, 0.5) is not None
+    trigger.retune(0.5, 0.3)
+    start, stay, end = told(trigger, (1.0, 0.5), (2.0, 0.3), (3.0, 0.29))
+    assert start is not None
+    assert start.event_type == "start"
+    assert start.rule == rule(score_threshold=0.5, release_threshold=0.3)
+    assert stay is None
+    assert end is not None
+    assert end.rule is start.rule
+
+
+def test_retuning_decides_nothing_by_itself() -> None:
+    trigger = active(rule())
+    trigger.retune(1.0, 0.9)
+    assert (trigger.state, trigger.phase) == ("ON", Phase.ACTIVE)
+
+
+def test_an_active_rule_below_its_new_release_ends_by_the_next_pictures() -> None:
+    trigger = active(rule(delay_off_s=2.0))
+    trigger.update(1.0, 0.7)
+    trigger.retune(0.9, 0.8)
+    still, end = told(trigger, (2.0, 0.7), (4.0, 0.7))
+    assert still is None
+    assert end is not None
+    assert (end.event_type, end.reason, end.duration_s, end.rule.score_threshold) == ("end", "gone", 4.0, 0.9)
+
+
+def test_an_active_rule_between_its_new_thresholds_stays() -> None:
+    trigger = active(rule())
+    trigger.retune(0.9, 0.5)
+    assert told(trigger, (1.0, 0.6), (2.0, 0.5)) == [None, None]
+    assert trigger.state == "ON"
+
+
+def test_a_rule_that_is_going_off_is_brought_back_by_a_lower_threshold() -> None:
+    trigger = active(rule(delay_off_s=2.0))
+    trigger.update(1.0, 0.35)
+    trigger.retune(0.3, 0.2)
+    assert told(trigger, (2.0, 0.35), (4.0, 0.35)) == [None, None]
+    assert trigger.state == "ON"
+
+
+def test_a_pending_rule_goes_on_where_what_was_seen_reaches_the_new_threshold() -> None:
+    trigger = Trigger(rule(delay_on_s=2.0))
+    told(trigger, (0.0, 0.95), (1.0, 0.7))
+    trigger.retune(0.9, 0.6)
+    assert trigger.phase is Phase.PENDING
+    start = trigger.update(2.0, 0.7)
+    assert start is not None
+    assert (start.event_type, start.peak_score) == ("start", 0.95)
+
+
+def test_a_pending_rule_begins_anew_where_it_does_not() -> None:
+    trigger = Trigger(rule(delay_on_s=2.0))
+    told(trigger, (0.0, 0.8), (1.0, 0.8))
+    trigger.retune(0.9, 0.6)
+    assert trigger.phase is Phase.IDLE
+    off, on, wait, start = told(trigger, (2.0, 0.8), (3.0, 0.9), (4.0, 0.8), (5.0, 0.8))
+    assert off is not None
+    assert (off.state, off.event_type) == ("OFF", None)
+    assert on is None
+    assert wait is None
+    assert start is not None
+    assert start.event_type == "start"
+
+
+def test_a_resting_rule_owes_nothing_to_the_old_threshold() -> None:
+    trigger = active(rule(refractory_s=2.0))
+    told(trigger, (1.0, 0.0), (2.0, 0.7))  # over, and on again while it rests
+    assert trigger.phase is Phase.REFRACTORY
+    trigger.retune(0.9, 0.5)
+    assert trigger.update(3.0, 0.7) is None
+    assert trigger.phase is Phase.IDLE
+
+
+def test_a_resting_rule_that_is_on_stays_so_under_a_lower_threshold() -> None:
+    trigger = active(rule(refractory_s=2.0))
+    told(trigger, (1.0, 0.0), (2.0, 0.7))
+    trigger.retune(0.5, 0.3)
+    start = trigger.update(3.0, 0.4)
+    assert start is not None
+    assert start.event_type == "start"
+
+
+def test_a_lower_threshold_takes_nothing_back() -> None:
+    trigger = Trigger(rule(delay_on_s=2.0))
+    trigger.update(0.0, 0.7)
+    trigger.retune(0.5, 0.3)
+    start = trigger.update(2.0, 0.4)
+    assert start is not None
+    assert start.event_type == "start"
+
+
+@pytest.mark.parametrize(("score", "release"), [(0.5, 0.6), (1.1, 0.5), (0.5, -0.1), (math.nan, 0.1), (0.5, math.nan)])
+def test_thresholds_that_are_none_raise_and_change_nothing(score: float, release: float) -> None:
+    trigger = Trigger(rule())
+    with pytest.raises(ValueError, match="expected thresholds"):
+        trigger.retune(score, release)
+    assert trigger.rule == rule()
+
+
+def test_a_decider_retunes_one_rule_by_its_name() -> None:
+    decider = Decider((rule("cat"), rule("dog")), wanted=("cat", "dog"))
+    decider.retune("dog", 0.9, 0.5)
+    changes = decider.update(Region("full", FULL, "stretch"), 0.0, np.float32([0.7, 0.7]))
+    assert [(change.rule.name, change.state) for change in changes] == [("cat", "ON"), ("dog", "OFF")]
+    assert changes[1].rule.score_threshold == 0.9
+    with pytest.raises(KeyError):
+        decider.retune("fox", 0.9, 0.5)

@@ -209,3 +209,41 @@ def test_time_that_goes_backwards_raises_and_decides_nothing(
     with pytest.raises(ValueError, match="time went backwards"):
         trigger.blind(last_s - back / 8, "camera_lost")
     assert (trigger.state, trigger.phase) == before
+
+
+tunings = st.tuples(st.integers(1, 20), st.integers(1, 20)).map(lambda pair: (max(pair) / 20, min(pair) / 20))
+
+
+@given(rules(), histories(), st.lists(st.tuples(st.integers(0, 40), tunings), max_size=5))
+def test_whenever_it_is_retuned_a_rule_starts_and_ends_by_the_thresholds_of_then(
+    what: Rule, history: list[Moment], changes: list[tuple[int, tuple[float, float]]]
+) -> None:
+    trigger, began = Trigger(what), False
+    for i, (t_s, seen) in enumerate(history):
+        for at, (score_threshold, release_threshold) in changes:
+            if at == i:
+                before = trigger.state
+                trigger.retune(score_threshold, release_threshold)
+                assert trigger.state == before
+        decision = trigger.blind(t_s, seen) if isinstance(seen, str) else trigger.update(t_s, seen)
+        if decision is None or decision.event_type is None:
+            continue
+        assert decision.rule == trigger.rule
+        assert (decision.event_type == "end") == began
+        began = not began
+        if began:
+            assert decision.peak_score >= trigger.rule.score_threshold
+        elif decision.reason == "gone":
+            assert decision.score < trigger.rule.score_threshold
+
+
+@given(rules(), histories(), st.integers(0, 40))
+def test_retuning_to_the_same_is_nothing(what: Rule, history: list[Moment], at: int) -> None:
+    expected, states = played(what, history)
+    trigger, decisions = Trigger(what), []
+    for i, (t_s, seen) in enumerate(history):
+        if i == at:
+            trigger.retune(what.score_threshold, what.release_threshold)
+        decisions.append(trigger.blind(t_s, seen) if isinstance(seen, str) else trigger.update(t_s, seen))
+        assert trigger.state == states[i]
+    assert [decision for decision in decisions if decision is not None] == expected

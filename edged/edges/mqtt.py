@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 import random
+import socket
 import ssl
 import sys
 from collections import deque
@@ -200,6 +201,13 @@ def _listen(client: paho.Client, note: Callable[[Notice], None], ended: Event) -
     def on_publish(_client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         note(Acknowledged(mid, str(code) if code.is_failure else None))
 
+    @_guarded
+    def on_socket_open(_client: paho.Client, _data: Any, opened: Any) -> None:
+        # paho does not. Behind a message that the broker does not answer (health) the kernels of both sides would
+        # wait for each other, and the next event come 40 ms later.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    client.on_socket_open = on_socket_open
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
     client.on_disconnect = on_disconnect

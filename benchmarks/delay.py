@@ -4,8 +4,8 @@
 
 A clip of 640x480 pixels with drawn shapes is the camera, the tiny model looks at it, a mosquitto on loopback is the
 broker, and a thread of this process subscribes. The daemon is a child process that also keeps how long each invoke()
-took (`--daemon`, for this file alone). Events decided before the device was online waited for the connection and for
-the retained topics in front of them: they are counted by themselves.
+took (`--daemon`, for this file alone). Events of frames taken before the device was online, which its first health
+message shows, waited for the connection and for the retained topics in front of them: they are counted by themselves.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Arrivals:
 
     def listen(self, topic: str, payload: bytes, retained: bool) -> None:
         now_s = time.time()
-        if topic.endswith("/availability") and payload == b"online":
-            self.online_s = now_s
+        if topic.endswith("/health"):
+            self.online_s = min(self.online_s, now_s)
         if "/event/" in topic and not retained:
             event = json.loads(payload)
-            taken_s = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+            taken_s = datetime.fromisoformat(event["time"]).timestamp()
             self.events[event["seq"]] = (now_s, taken_s)
             if len(self.events) >= self._wanted:
                 self.enough.set()
@@ -113,7 +113,8 @@ def measure(events: int = EVENTS) -> dict[str, Any]:
 
 def figures(arrivals: Arrivals, invokes_ms: list[float]) -> dict[str, Any]:
     """The delays of events taken while the device was online, and of those before."""
-    online, early = [], []
+    online: list[float] = []
+    early: list[float] = []
     for seq, (came_s, taken_s) in arrivals.events.items():
         if seq <= len(invokes_ms):
             delay_ms = (came_s - taken_s) * 1e3 - invokes_ms[seq - 1]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edged.core import commands, wire
-from edged.core.commands import Pause, Refusal, Replay, Request, Restart, Resume, SetEnabled, Setting, SetThreshold
+from edged.core.commands import Pause, Refusal, Replay, Request, Restart, Resume, SetEnabled, SetThreshold, Setting
 from edged.core.pipeline import Pipeline
 from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from edged.core.problems import Problems
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
-from edged.core.types import Decision, Event, Message, ModelSpec, Region, Rule
+from edged.core.types import Message, ModelSpec, Region, Rule
 from edged.edges import board, memory, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
@@ -34,6 +33,7 @@ from edged.modelstore import Package
 from edged.namesake import Namesake
 from edged.pause import PausableCamera
 from edged.ports import Clock, Outbox, Received, Source
+from edged.printing import PrintingOutbox
 from edged.publisher import MqttPublisher
 from edged.upkeep import Upkeep
 from edged.vitals import Vitals
@@ -121,7 +121,7 @@ class Device:
         self.classifier = TfliteClassifier(interpreter, spec, self.wanted, self.invoke_ms)
         self.decider = Decider(fitted.rules, self.wanted)
         self.durable = _outbox(config, folder, clock, spec)
-        self.outbox: Outbox = _PrintingOutbox(self.durable, topics) if print_events else self.durable
+        self.outbox: Outbox = PrintingOutbox(self.durable, topics) if print_events else self.durable
         settings = Settings.load(folder.read("settings.json"), fitted.rules)
         vitals = Vitals(
             config,
@@ -229,32 +229,6 @@ class _Heartbeats:
     def beat(self) -> None:
         for turn in self._turns:
             turn()
-
-
-class _PrintingOutbox:
-    """An outbox that also writes every event as one JSON line on stdout, as long as somebody reads there."""
-
-    def __init__(self, outbox: Outbox, topics: wire.Topics) -> None:
-        self._outbox, self._topics = outbox, topics
-        self._read = True
-        self.log = outbox.log
-        self.next, self.acknowledge, self.refuse = outbox.next, outbox.acknowledge, outbox.refuse
-        self.release, self.replay, self.counts = outbox.release, outbox.replay, outbox.counts
-
-    @property
-    def acknowledged(self) -> int:
-        return self._outbox.acknowledged
-
-    def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
-        events = self._outbox.append(decisions)
-        for event in events if self._read else ():
-            try:
-                sys.stdout.write(wire.event(self._topics, event, late=False).payload.decode() + "\n")
-                sys.stdout.flush()
-            except OSError as error:
-                self._read = False
-                log.warning("events are no longer printed: %s", error.strerror)
-        return events
 
 
 def _camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamera:

@@ -31,6 +31,9 @@ PROBLEM_CODES = (
     "camera_fault",
     "camera_lost",
     "event_refused",
+    "name_in_use",
+    "outbox_damaged",
+    "outbox_disk",
     "outbox_full",
     "xnnpack_inactive",
 )

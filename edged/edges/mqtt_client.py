@@ -154,6 +154,13 @@ def listen(
         note(Disconnected(f"the connection to the broker ended: {code}", taken=good.is_set()))
         ended.set()
 
+    client.on_connect = on_connect
+    client.on_connect_fail = on_connect_fail
+    client.on_disconnect = on_disconnect
+    _listen_to_messages(client, note)
+
+
+def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None]) -> None:
     @_guarded
     def on_publish(_client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         note(Acknowledged(mid, str(code) if code.is_failure else None, for_good=code.value in _FOR_GOOD))
@@ -170,9 +177,6 @@ def listen(
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     client.on_socket_open = on_socket_open
-    client.on_connect = on_connect
-    client.on_connect_fail = on_connect_fail
-    client.on_disconnect = on_disconnect
     client.on_publish = on_publish
     client.on_message = on_message
 

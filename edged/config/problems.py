@@ -86,10 +86,10 @@ def _unknown(key: Path) -> str:
         place, written = _header(".".join(tables)), ", ".join(known)
     close = get_close_matches(name.lower(), known, n=1)
     owners = [owner for owner, table in TABLES.items() if name in table.model_fields]
+    if owners:
+        return f"unknown key; it belongs under {' or '.join(map(_header, owners))}"
     if close:
         return f"unknown key; did you mean {close[0]}?"
-    if owners:
-        return f"unknown key; it belongs under {' or '.join(f'[{owner}]' for owner in owners)}"
     return f"unknown key; allowed in {place}: {written}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +38,11 @@ _FIXED_BYTES = 160
 """Of any row: its numbers and fixed words, its header, its place in page and index, the share of pages not full."""
 
 
+_TEXTS = (1, 2, 3, 4, 5, 6, 10, 12, 16)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_FAR_UTC_S = 2.5e11  # the year 9892
+
+
 def values(event: Event) -> tuple[Any, ...]:
     """`seq`, then the columns in their order."""
     return (
@@ -63,7 +69,13 @@ def values(event: Event) -> tuple[Any, ...]:
 
 
 def event(log: str, row: tuple[Any, ...]) -> Event:
-    """The event that `values` made the row of."""
+    """The event that `values` made the row of.
+
+    Raises:
+        ValueError: the row is none of ours; a payload made of it would be refused or be a lie.
+    """
+    if not _is_sound(row):
+        raise ValueError(f"row {row[0]} makes no sense")
     seq, id_, boot_id, event_type, rule, label, region, score, peak_score, *times, model, t_s, start_t_s = row
     utc_s, clock, start_utc_s, start_clock, duration_s, reason, frame_age_ms = times
     return Event(
@@ -85,6 +97,23 @@ def event(log: str, row: tuple[Any, ...]) -> Event:
         model=model,
         t_s=t_s,
         start_t_s=start_t_s,
+    )
+
+
+def _is_sound(row: tuple[Any, ...]) -> bool:
+    """Whether types, words and ranges are those of an event: a disk that forgets a bit does not always say so."""
+    *_, score, peak_score, utc_s, _, start_utc_s, _, duration_s, _, age_ms, _, t_s, start_t_s = row
+    numbers = [one for one in (score, peak_score, duration_s) if one is not None]
+    return (
+        all(isinstance(row[at], str) for at in _TEXTS)
+        and _NAME.fullmatch(row[4]) is not None
+        and row[3] in ("start", "end")
+        and {row[10], row[12]} <= {"synced", "corrected", "unsynced"}
+        and all(isinstance(one, float) for one in (*numbers, utc_s, start_utc_s, t_s, start_t_s))
+        and all(math.isfinite(one) for one in (*numbers, t_s))
+        and all(abs(one) < _FAR_UTC_S for one in (utc_s, start_utc_s))
+        and isinstance(row[14], str | None)
+        and isinstance(age_ms, int | None)
     )
 
 

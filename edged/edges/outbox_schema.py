@@ -43,7 +43,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"CREATE TABLE events (seq INTEGER PRIMARY KEY, {_EVENT}, {_PLACE})",
         # An index ends with the row's number: this one is in the order of (state, seq).
         "CREATE INDEX events_by_state ON events (state)",
-        f"CREATE TABLE open_episodes (seq INTEGER NOT NULL, {_EVENT}, UNIQUE (rule))",
+        f"CREATE TABLE open_episodes (seq INTEGER NOT NULL, {_EVENT}, PRIMARY KEY (rule)) WITHOUT ROWID",
     ),
 )
 """What makes format n + 1 of format n, statement by statement. Released steps are never changed, only followed."""
@@ -83,6 +83,8 @@ def named_errors() -> Iterator[None]:
         if text is None:
             raise StoreDamaged(str(error)) from error
         raise StoreUnusable(text) from error
+    except ValueError as error:  # what was read makes no sense, or is no UTF-8
+        raise StoreDamaged(str(error)) from error
     except OSError as error:
         raise StoreUnusable(error.strerror or type(error).__name__) from error
 
@@ -159,7 +161,9 @@ def _look(path: Path) -> bool:
     if not header:
         raise StoreDamaged("the file is empty")
     version, application_id = (int.from_bytes(header[at : at + 4]) for at in (60, 68))
-    if header.startswith(_MAGIC) and application_id == _APPLICATION_ID:
+    if not header.startswith(_MAGIC):
+        raise StoreDamaged("the file is no database")
+    if application_id == _APPLICATION_ID:
         _refuse_newer(version)
     return False
 

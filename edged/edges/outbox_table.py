@@ -36,6 +36,7 @@ _LATE = (
     f"SELECT seq FROM events WHERE state = {WAITING} AND seq > :after AND seq < :before"
     " UNION SELECT seq FROM again WHERE seq > :after AND seq < :before ORDER BY seq LIMIT :limit) ORDER BY seq"
 )
+_IS_SOUND = "state IN (0, 1, 2) AND typeof(since_s) = 'real' AND typeof(bytes) = 'integer' AND bytes > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +225,9 @@ class EventTable:
 
     def _load(self) -> tuple[str, Tally]:
         now = self._clock.label(self._clock.monotonic())
-        count, last, size_bytes = self._db.execute(
-            "SELECT count(*), coalesce(max(seq), 0), coalesce(sum(bytes), 0) FROM events"
-        ).fetchone()
+        sql = "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0), coalesce(sum(bytes), 0) FROM events"
+        count, first, last, size_bytes = self._db.execute(sql).fetchone()
+        (strange,) = self._db.execute(f"SELECT count(*) FROM events WHERE NOT ({_IS_SOUND})").fetchone()  # noqa: S608
         sql = f"SELECT count(*), coalesce(sum(bytes), 0) FROM events WHERE state = {WAITING}"  # noqa: S608
         waiting, waiting_bytes = self._db.execute(sql).fetchone()
         sql = "SELECT log, last_seq, dropped, set_aside, age_s, utc_s, clock FROM store"
@@ -234,8 +235,10 @@ class EventTable:
         if kept is None and not count:
             kept = (new_id(), 0, 0, 0, 0.0, now.utc_s, now.clock)
             self._db.execute("INSERT INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?)", kept)
-        if kept is None or last > kept[1]:
+        if kept is None or [type(one) for one in kept] != [str, int, int, int, float, float, str]:
             raise StoreDamaged("its numbers are gone")
+        if strange or first < 1 or last > kept[1]:
+            raise StoreDamaged("rows in it make no sense")
         log, last_seq, dropped, set_aside, self._age0_s, utc_s, clock = kept
         if now.clock != "unsynced" != clock:
             self._age0_s += max(0.0, now.utc_s - utc_s)

@@ -146,7 +146,8 @@ def context(
     made.sslsocket_class = _Socket
     made.server_name = server_name
     made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN if hasattr(ssl, "VERIFY_X509_PARTIAL_CHAIN") else 0
+    # As Python does by itself from 3.13 on: a certificate in ca_file is trusted also where it is no root.
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if strict:
         made.verify_flags |= ssl.VERIFY_X509_STRICT
     else:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +39,7 @@ from edged.publisher import MqttPublisher
 TURN_S = 0.25
 """The longest turn of the loop: how late a stop, an acknowledgement or a heartbeat can be without a picture."""
 DRAIN_S = 5.0
+STALL_S, FILE_STALL_S = 5.0, 30.0
 MAX_EVENTS = 1000
 INVOKE_SAMPLES = 600
 
@@ -96,7 +100,9 @@ class Device:
         self.invoke_ms = Ring(INVOKE_SAMPLES)
         self.camera = _camera(config, self.clock, stop)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
-        self.classifier = TfliteClassifier(interpreter, fitted.spec, self.wanted, self.invoke_ms)
+        self.classifier = TfliteClassifier(
+            interpreter, fitted.spec, self.wanted, self.invoke_ms, fitted.package.scores_output
+        )
         self.pipeline = Pipeline(self.clock.monotonic())
         self.problems = Problems()
         self.rate = Rate(self.clock.monotonic())
@@ -213,7 +219,8 @@ class _PrintingOutbox:
 
     def __init__(self, outbox: Outbox, topics: wire.Topics) -> None:
         self._outbox, self._topics = outbox, topics
-        self._read = True
+        self._read = sys.stdout is not None
+        self._stdout = sys.stdout.fileno() if self._read else -1
         self.log = outbox.log
         self.next, self.acknowledge, self.release = outbox.next, outbox.acknowledge, outbox.release
         self.counts = outbox.counts
@@ -225,25 +232,39 @@ class _PrintingOutbox:
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         events = self._outbox.append(decisions)
         for event in events if self._read else ():
-            try:
-                sys.stdout.write(wire.event(self._topics, event, age_s=0.0).payload.decode() + "\n")
-                sys.stdout.flush()
-            except OSError as error:
-                self._read = False
-                log.warning("events are no longer printed: %s", error.strerror)
+            self._print(wire.event(self._topics, event, age_s=0.0).payload + b"\n")
         return events
+
+    def _print(self, line: bytes) -> None:
+        """Writes a line where somebody reads now: the loop does not wait for a reader."""
+        try:
+            if not select.select((), (self._stdout,), (), 0)[1]:
+                raise BlockingIOError(errno.EAGAIN, "the reader does not read")
+            os.write(self._stdout, line)  # a pipe that is ready takes PIPE_BUF bytes, more than a line has
+        except OSError as error:
+            self._read = False
+            log.warning("events are no longer printed: %s", error.strerror)
 
 
 def _camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamera:
     camera = config.camera
     lockstep = camera.pace == "max"
     source: Source
+    stall_s = STALL_S
     if camera.scheme == "file":
+        # A file waits for the pace of its own clip, down to one frame in ten seconds, and does not stall.
+        stall_s = FILE_STALL_S
         source = FileSource(camera.path, camera.fps, camera.pace, camera.at_end, clock, stop)
     else:
         source = V4l2Source(camera.path, camera.width_px, camera.height_px, camera.fps, clock)
     return CaptureCamera(
-        source, clock, camera.fps, rotate_deg=camera.rotate_deg, masks=camera.privacy_masks, lockstep=lockstep
+        source,
+        clock,
+        camera.fps,
+        rotate_deg=camera.rotate_deg,
+        masks=camera.privacy_masks,
+        lockstep=lockstep,
+        stall_s=stall_s,
     )
 
 

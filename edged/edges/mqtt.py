@@ -40,6 +40,9 @@ STOP_WAIT_S = 2.0
 
 log = logging.getLogger("edged.mqtt")
 
+_NO_V5 = frozenset({0x01, 0x84})
+"""Unsupported protocol version, as MQTT 3.1.1 and 5 say it."""
+
 # The loop hands over at most WINDOW unacknowledged messages, so this many notices is a bound that is never met.
 _NOTICES = 256
 
@@ -174,7 +177,8 @@ def _listen(client: paho.Client, note: Callable[[Notice], None], ended: Event) -
     @_guarded
     def on_connect(client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
-            note(Disconnected(f"the broker refuses the connection: {code}"))
+            remedy = '; set [mqtt] protocol = "3.1.1"' if code.value in _NO_V5 else ""
+            note(Disconnected(f"the broker refuses the connection: {code}{remedy}"))
             client.disconnect()
             return
         if ended.is_set():

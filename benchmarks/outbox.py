@@ -45,11 +45,11 @@ def measure(folder: Path, events: int, *, answered: bool, max_rows: int = 50_000
         decision = Decision(RULE, t_s, "ON", 0.91, kind, 0.91, t_s)  # type: ignore[arg-type]
         began_s, cpu_began_s = time.perf_counter(), time.thread_time()
         box.append([decision])
+        cpu_s += time.thread_time() - cpu_began_s
         walls_ms.append((time.perf_counter() - began_s) * 1e3)
         event = box.next(live=True) if answered else None
         if event is not None:
             box.acknowledge(event)
-        cpu_s += time.thread_time() - cpu_began_s
     began_s = time.perf_counter()
     box.append(())  # stores the last answer
     for _ in range(IDLE_TURNS):

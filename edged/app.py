@@ -7,6 +7,7 @@ it builds gets plain values by name and never sees a Config.
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import signal
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from edged.config import Config, resolve
-from edged.core.errors import ConfigError, EdgedError
+from edged.core.errors import ConfigError, EdgedError, ModelError, RunError
 from edged.core.labels import fit_model
 from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
@@ -27,12 +28,23 @@ from edged.core.types import FULL, Frame, ModelSpec, Region
 from edged.device import Device, Fitted, Report
 from edged.edges import board, camera_file
 from edged.edges.pixels import geometry
-from edged.edges.state_folder import StateFolder, state_root
+from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
 from edged.modelstore import Package, bundled, find
 from edged.modelstore import load as load_package
 
 TUNING_INVOKES = 5
+
+__all__ = [
+    "choose_threads",
+    "fit",
+    "open_model",
+    "run",
+    "seen_share",
+    "still_classifier",
+    "stop_on_signals",
+    "whose_state",
+]
 
 log = logging.getLogger("edged")
 
@@ -50,7 +62,13 @@ def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Packa
     """
     package = load_package(find(name, model_folders(root or state_root())))
     interpreter = Interpreter(package.model_path, threads)
-    output = interpreter.outputs[1 if package.embedding_output == 0 and len(interpreter.outputs) > 1 else 0]
+    needed = max(package.scores_output, package.embedding_output or 0) + 1
+    if len(interpreter.outputs) < needed:
+        raise ModelError(
+            f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
+            f"{len(interpreter.outputs)}; correct [embedding]"
+        )
+    output = interpreter.outputs[package.scores_output]
     spec = fit_model(
         package.name,
         package.version,
@@ -89,10 +107,10 @@ def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]
     Raises:
         ModelError: at once; the function itself raises CameraError for a file that is no picture.
     """
-    _, interpreter, spec = open_model(name, 1)
+    package, interpreter, spec = open_model(name, 1)
     background = None if spec.background is None else spec.labels[spec.background]
     wanted = tuple(dict.fromkeys(label for label in (*spec.groups, *spec.labels) if label != background))
-    classifier = TfliteClassifier(interpreter, spec, wanted, Ring(1))
+    classifier = TfliteClassifier(interpreter, spec, wanted, Ring(1), package.scores_output)
     region = Region("full", FULL, spec.input.fit)
 
     def classify(file: Path, top: int) -> list[tuple[str, float]]:
@@ -154,13 +172,27 @@ def run(
             last_exit=last_exit,
             print_events=print_events,
         )
-        device.run(on_turn)
+        try:
+            device.run(on_turn)
+        except ModelError as error:
+            # It could be used at the start: a new process may well work, so this is no exit code 78.
+            raise RunError(str(error)) from error
     except BaseException as error:
         reason = str(error) if isinstance(error, EdgedError) else type(error).__name__
         folder.write("last_exit.json", {"code": 1, "reason": reason})
         raise
     folder.write("last_exit.json", {"code": 0, "reason": "stopped"})
     return device.report()
+
+
+def _times_ms(kept: object) -> dict[int, float]:
+    """What the file says of a model; an entry that makes no sense is measured again."""
+    entries = kept.items() if isinstance(kept, dict) else ()
+    return {
+        int(threads): float(ms)
+        for threads, ms in entries
+        if str(threads).isdecimal() and isinstance(ms, int | float) and 0 < ms < math.inf
+    }
 
 
 def _last_exit(kept: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -175,9 +207,16 @@ def _last_exit(kept: Mapping[str, Any]) -> dict[str, Any] | None:
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """SIGTERM and SIGINT set `stop`; a second SIGINT interrupts as usual."""
 
+    asked = False
+
     def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        nonlocal asked
+        if asked:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        # Before set(): that takes a lock, and a second signal in the middle of it would wait for itself for ever.
+        asked = True
         stop.set()
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -198,7 +237,7 @@ def choose_threads(package: Package, single: Interpreter, fps: float, folder: St
     """
     key = f"{package.sha256[:16]} {RUNTIME} {board.model_name()}"
     kept = folder.read("threads.json")
-    known = {} if again else {int(threads): float(ms) for threads, ms in kept.get(key, {}).items()}
+    known = {} if again else _times_ms(kept.get(key))
 
     def measure(threads: int) -> float:
         interpreter = single if threads == 1 else Interpreter(package.model_path, threads)
@@ -207,5 +246,5 @@ def choose_threads(package: Package, single: Interpreter, fps: float, folder: St
     threads, times_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
     if times_ms != known:
         folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in times_ms.items()}})
-        log.info("threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 1) for n, ms in times_ms.items()})
+        log.info("threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in times_ms.items()})
     return threads

@@ -41,6 +41,7 @@ from edged.vitals import Vitals
 TURN_S = 0.25
 """The longest turn of the loop: how late a stop, an acknowledgement or a heartbeat can be without a picture."""
 DRAIN_S = 5.0
+STALL_S, FILE_STALL_S = 5.0, 30.0
 INVOKE_SAMPLES = 600
 
 log = logging.getLogger("edged")
@@ -118,7 +119,7 @@ class Device:
         self.pipeline = Pipeline(clock.monotonic())
         self.camera = _camera(config, clock, stop)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
-        self.classifier = TfliteClassifier(interpreter, spec, self.wanted, self.invoke_ms)
+        self.classifier = TfliteClassifier(interpreter, spec, self.wanted, self.invoke_ms, fitted.package.scores_output)
         self.decider = Decider(fitted.rules, self.wanted)
         self.durable = _outbox(config, folder, clock, spec)
         self.outbox: Outbox = PrintingOutbox(self.durable, topics) if print_events else self.durable
@@ -235,12 +236,21 @@ def _camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamer
     camera = config.camera
     lockstep = camera.pace == "max"
     source: Source
+    stall_s = STALL_S
     if camera.scheme == "file":
+        # A file waits for the pace of its own clip, down to one frame in ten seconds, and does not stall.
+        stall_s = FILE_STALL_S
         source = FileSource(camera.path, camera.fps, camera.pace, camera.at_end, clock, stop)
     else:
         source = V4l2Source(camera.path, camera.width_px, camera.height_px, camera.fps, clock)
     return CaptureCamera(
-        source, clock, camera.fps, rotate_deg=camera.rotate_deg, masks=camera.privacy_masks, lockstep=lockstep
+        source,
+        clock,
+        camera.fps,
+        rotate_deg=camera.rotate_deg,
+        masks=camera.privacy_masks,
+        lockstep=lockstep,
+        stall_s=stall_s,
     )
 
 

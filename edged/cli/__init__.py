@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _execute(args: argparse.Namespace) -> int:
     try:
         code: int = args.execute(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (ConfigError, ModelError) as error:
         print(error, file=sys.stderr)
         return CANNOT_BE_USED
@@ -61,6 +62,15 @@ def _execute(args: argparse.Namespace) -> int:
         return FAILED
     except BrokenPipeError:
         # Whoever read us has seen enough; Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
+        return FAILED
+    except OSError as error:
+        print(f"edged {args.command}: {error.strerror or error}", file=sys.stderr)
+        _forget_stdout()
         return FAILED
     return code
+
+
+def _forget_stdout() -> None:
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

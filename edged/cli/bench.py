@@ -6,6 +6,7 @@ import argparse
 import json
 
 from edged.cli.classify import add_model_argument
+from edged.cli.run import tell_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def execute(args: argparse.Namespace) -> int:
     """Measures, then says."""
     from edged import bench
 
+    tell_state()
     figures = bench.measure(args.model, args.frames, args.threads)
     if args.json:
         print(json.dumps(figures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edged.cli.run import add_config_argument
+from edged.cli.run import add_config_argument, tell_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,7 @@ def execute(args: argparse.Namespace) -> int:
     from edged import app
     from edged.config import load
 
+    tell_state()
     config = load(args.config)
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from edged.cli.run import tell_state
+
 DEFAULT_MODEL = "efficientnet-lite0-int8"
 
 
@@ -33,6 +35,7 @@ def execute(args: argparse.Namespace) -> int:
     from edged import app
     from edged.core.errors import CameraError
 
+    tell_state()
     classify = app.still_classifier(args.model)
     code = 0
     for file in args.files:

@@ -95,7 +95,9 @@ class _Screen:
         growth = "not measured" if summary.heap_growth_bytes is None else f"{summary.heap_growth_bytes} bytes"
         invoke = "no invoke" if report.invoke_p50_ms is None else f"{report.invoke_p50_ms:.1f} ms an invoke (median)"
         cpu = "" if summary.cpu_ms_per_frame is None else f", {summary.cpu_ms_per_frame:.1f} ms of CPU a frame in all"
-        print(f"{report.frames} frames, {report.dropped} dropped; {invoke}{cpu}; heap growth: {growth}")
+        print(
+            f"{report.frames} frames, {report.dropped} dropped; {invoke}{cpu}; heap growth from frame 20 on: {growth}"
+        )
         verdict = "OK" if summary.received else "FAILED"
         print(f"demo: {verdict}: {report.events} events decided, {summary.received} received by the subscriber")
 

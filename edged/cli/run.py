@@ -24,12 +24,22 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def tell_state() -> None:
+    """Tells whose state a command uses, where a person may take it for the service's."""
+    from edged import app
+
+    note = app.whose_state()
+    if note is not None:
+        print(note, file=sys.stderr)
+
+
 def execute(args: argparse.Namespace) -> int:
     """Runs until a signal or the end of a clip."""
     from edged import app
     from edged.config import load
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    tell_state()
     stop = threading.Event()
     with app.stop_on_signals(stop):
         config = load(args.config)

@@ -55,7 +55,7 @@ class Config:
         if self.mqtt.username is None or not folder:
             return None
         credential = Path(folder, CREDENTIAL)
-        return credential if credential.exists() else None
+        return credential if os.access(folder, os.X_OK) and credential.exists() else None
 
     def password(self) -> str | None:
         """The broker's password, read anew at every call; None where there is none.

@@ -67,7 +67,7 @@ class CameraTable(Table):
     source: Annotated[str, AfterValidator(values.source), Field(description="v4l2:PATH or file:CLIP_OR_FOLDER")]
     width_px: Annotated[int, _range(16, 7680)] = 640
     height_px: Annotated[int, _range(16, 4320)] = 480
-    fps: Annotated[float, Field(gt=0, le=120, description="frames a second, more than 0, at most 120")] = 10.0
+    fps: Annotated[float, Field(ge=0.01, le=120, description="frames a second from 0.01 to 120")] = 10.0
     rotate_deg: Annotated[
         Literal[0, 90, 180, 270], BeforeValidator(values.quarter_turn), Field(description="0, 90, 180 or 270")
     ] = 0

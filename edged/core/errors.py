@@ -25,6 +25,10 @@ class ModelError(EdgedError):
     """The model cannot be used: missing, damaged, or not what its manifest says. Exit code 78 at start."""
 
 
+class RunError(EdgedError):
+    """Something that worked at the start failed while running. Exit code 1: a new process may well work."""
+
+
 class CameraError(EdgedError):
     """A camera could not be opened or read. Retried for ever by the capture thread, never the end of the process.
 

@@ -22,10 +22,12 @@ class Pipeline:
         self.version = 1
 
     def change(self, state: PipelineState, reason: str | None, t_s: float) -> None:
-        """Takes on a state; another reason for the same state is a change too."""
+        """Takes on a state; another reason for the same state is a change too, but no new beginning."""
         if (state, reason) == (self.state, self.reason):
             return
-        self.state, self.reason, self.since_s = state, reason, t_s
+        if state != self.state:
+            self.since_s = t_s
+        self.state, self.reason = state, reason
         self.version += 1
 
     def seeing(self, t_s: float) -> None:

@@ -1,7 +1,7 @@
 """A broker of our own on loopback, for the demo and for nothing else: no login, nothing kept.
 
 A mosquitto on the PATH, else the embedded amqtt of the extra `[demo]`, which speaks MQTT 3.1.1 only. Either runs as a
-child process and ends with it.
+child process and is ended with the `with`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ class LoopbackBroker:
         """
         self._folder = tempfile.TemporaryDirectory(prefix="edged-broker-")
         self._process = subprocess.Popen(  # noqa: S603
-            self._command(Path(self._folder.name)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._command(Path(self._folder.name)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C goes to the whole group of a terminal; the broker is to hear the last words first.
+            start_new_session=True,
         )
         stop_s = self._clock.monotonic() + _START_S
         while self._clock.monotonic() < stop_s and self._process.poll() is None:

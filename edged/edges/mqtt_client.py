@@ -31,6 +31,9 @@ CONNECT_TIMEOUT_S = 5.0
 _FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
 """Not authorized, topic name invalid, packet too large, payload format invalid: the same message is refused again."""
 
+_NO_V5 = frozenset({0x01, 0x84})
+"""Unsupported protocol version, as MQTT 3.1.1 and 5 say it."""
+
 log = logging.getLogger("edged.mqtt")
 
 
@@ -126,7 +129,8 @@ def listen(
     @_guarded
     def on_connect(client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
-            note(Disconnected(f"the broker refuses the connection: {code}"))
+            remedy = '; set [mqtt] protocol = "3.1.1"' if code.value in _NO_V5 else ""
+            note(Disconnected(f"the broker refuses the connection: {code}{remedy}"))
             client.disconnect()
             return
         if ended.is_set():

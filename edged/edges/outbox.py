@@ -77,9 +77,10 @@ class SqliteOutbox:
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         """Numbers and stores events; what was settled since the last call is stored with them."""
         wanted = [decision for decision in decisions if decision.event_type is not None]
-        if not wanted and not self._settled and not self._is_overdue():
+        is_overdue = self._is_overdue()
+        if not wanted and not self._settled and not is_overdue:
             return ()
-        return self._store(lambda: [self._numbering.stamp(decision) for decision in wanted])
+        return self._store(lambda: [self._numbering.stamp(decision) for decision in wanted], is_overdue)
 
     def flush(self) -> None:
         """Stores what was settled; proves that the disk takes something."""
@@ -167,12 +168,12 @@ class SqliteOutbox:
         finally:
             self._table.close()
 
-    def _store(self, make: Callable[[], Sequence[Event]]) -> Sequence[Event]:
+    def _store(self, make: Callable[[], Sequence[Event]], is_overdue: bool = False) -> Sequence[Event]:
         """Numbers events and stores them; a number that was not stored is given again, so there is no gap."""
         before = self._numbering.last_seq
         try:
             events = make()
-            gone = self._table.write(events, self._settled, self._queue.is_flying)
+            gone = self._table.write(events, self._settled, self._queue.is_flying, is_overdue=is_overdue)
         except BaseException:
             self._numbering.last_seq = before
             raise

@@ -116,13 +116,14 @@ class EventTable:
         return self._age0_s + self._clock.monotonic() - self._started_s
 
     def write(
-        self, events: Sequence[Event], settled: Mapping[int, int], is_flying: Callable[[int], bool]
+        self, events: Sequence[Event], settled: Mapping[int, int], is_flying: Callable[[int], bool], *, is_overdue: bool
     ) -> Sequence[int]:
         """One transaction: new rows, the new states of old ones, and what the bounds push out.
 
         Args:
             settled: the new state of waiting rows by number.
             is_flying: such a row is not pushed out: the broker may be about to take it.
+            is_overdue: whether ages are to be looked at, too.
 
         Returns:
             The numbers of the rows that are gone.
@@ -134,8 +135,9 @@ class EventTable:
                 sql = "UPDATE events SET state = ?, since_s = ? WHERE seq = ? RETURNING bytes"
                 (size_bytes,) = self._db.execute(sql, (state, age_s, seq)).fetchone()
                 tally.settle(state, size_bytes)
-            gone = list(self._trim(age_s, tally, is_flying))
-            if gone:
+            gone = []
+            if is_overdue or self._is_over(tally):
+                gone = list(self._trim(age_s, tally, is_flying))
                 self._db.executemany("DELETE FROM events WHERE seq = ?", gone)
             now = self._clock.label(self._clock.monotonic())
             self._db.execute(
@@ -254,12 +256,14 @@ class EventTable:
                 self._db.execute("DELETE FROM open_episodes WHERE rule = ?", (event.rule,))
             tally.add(event.seq, size_bytes)
 
+    def _is_over(self, tally: Tally) -> bool:
+        return tally.rows > self._bounds.max_rows or tally.bytes > self._bounds.max_bytes
+
     def _trim(self, age_s: float, tally: Tally, is_flying: Callable[[int], bool]) -> Iterator[tuple[int]]:
         for state in PUSHED_OUT:
             sql = "SELECT seq, bytes, since_s FROM events WHERE state = ? ORDER BY seq"
             for seq, size_bytes, since_s in self._db.execute(sql, (state,)):
-                is_over = tally.rows > self._bounds.max_rows or tally.bytes > self._bounds.max_bytes
-                if not is_over and age_s - since_s < self._bounds.keep_s(state):
+                if not self._is_over(tally) and age_s - since_s < self._bounds.keep_s(state):
                     break
                 if state != WAITING or not is_flying(seq):
                     tally.push_out(state, size_bytes)

@@ -18,10 +18,15 @@ from edged.core.types import Box, Fit, ModelSpec, Pixels
 
 # One thread: OpenCV's workers spin while they wait and would take a core from invoke().
 cv2.setNumThreads(1)
+# What it has to say of a broken file is said by edged, once and in words.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PREFILTER_FACTOR = 3
 """From this shrink factor on, bilinear sampling skips whole pixels: average blocks first."""
+
+
+MAX_PLANS = 256
 
 
 def rotate(pixels: Pixels, rotate_deg: int, out: Pixels) -> None:
@@ -70,6 +75,8 @@ class Preprocessor:
         key = (box, fit, pixels.shape)
         plan = self._plans.get(key)
         if plan is None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()  # a camera that keeps changing its size
             plan = self._plans[key] = self._plan(box, fit, pixels.shape)
             if plan(pixels, target) is not target:
                 raise ValueError(f"cv2 did not write into the input tensor of {tensor.shape} {tensor.dtype}")

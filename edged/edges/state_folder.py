@@ -23,8 +23,15 @@ def state_root(environ: Mapping[str, str] = os.environ) -> Path:
         return Path(given.split(":")[0])
     if os.geteuid() == 0:
         return SYSTEM
-    home = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    home = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - never raises
     return Path(home) / "edged"
+
+
+def whose_state(environ: Mapping[str, str] = os.environ) -> str | None:
+    """What a user must be told whose commands use another folder than the service does; None where there is nothing."""
+    if environ.get("STATE_DIRECTORY") or os.geteuid() == 0 or not SYSTEM.is_dir():
+        return None
+    return f"state is kept in {state_root(environ)}; the service's is {SYSTEM}: run the command with sudo to use that"
 
 
 class StateFolder:

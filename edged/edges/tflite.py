@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,15 +83,18 @@ class TfliteClassifier:
         spec: the model as it was fitted to the interpreter's tensors.
         wanted: labels and groups, in the order of the scores.
         invoke_ms: gets the wall time of each invoke().
+        output: index of the output with the scores.
 
     Attributes:
         last_t_s: when the frame that was classified last was taken; None before the first.
     """
 
-    def __init__(self, interpreter: Interpreter, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring) -> None:
+    def __init__(
+        self, interpreter: Interpreter, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring, output: int = 0
+    ) -> None:
         self._preprocessor = Preprocessor(spec)
         self._scorer = Scorer(spec, wanted)
-        self._input, self._output = interpreter.input_view, interpreter.output_views[0]
+        self._input, self._output = interpreter.input_view, interpreter.output_views[output]
         self._invoke = interpreter.invoke
         self._invoke_ms = invoke_ms
         self.last_t_s: float | None = None
@@ -109,9 +111,16 @@ class TfliteClassifier:
         self._preprocessor.into(frame.pixels, region.box, region.fit, self._input())
 
     def invoke(self) -> None:
-        """The network; other threads run meanwhile."""
+        """The network; other threads run meanwhile.
+
+        Raises:
+            ModelError: the runtime failed.
+        """
         started_s = time.perf_counter()
-        self._invoke()
+        try:
+            self._invoke()
+        except RuntimeError as error:
+            raise ModelError(f"the runtime failed in invoke() ({str(error).splitlines()[0]})") from error
         self._invoke_ms.add((time.perf_counter() - started_s) * 1e3)
 
     def read(self) -> Scores:
@@ -120,10 +129,10 @@ class TfliteClassifier:
 
 
 def median_invoke_ms(interpreter: Interpreter, invokes: int) -> float:
-    """Median wall time of a few invokes after one to warm up; the input is whatever lies in the tensor."""
+    """Median wall time of a few invokes, the first of which only warms up; the input is whatever lies in the tensor."""
     interpreter.invoke()
     times_ms = []
-    for _ in range(invokes):
+    for _ in range(invokes - 1):
         started_s = time.perf_counter()
         interpreter.invoke()
         times_ms.append((time.perf_counter() - started_s) * 1e3)
@@ -141,16 +150,21 @@ def _spec(details: Any) -> TensorSpec:
 def _stderr_to_log() -> Iterator[None]:
     """Takes what the runtime prints while it loads a model into the log.
 
-    It writes to file descriptor 2 itself; a person who reads the terminal would take its INFO lines for a fault.
+    It writes to file descriptor 2 itself; a person who reads the terminal would take its INFO lines for a fault. A
+    pipe and no file: a full disk is no reason not to load a model. What does not fit into it is lost.
     """
-    with tempfile.TemporaryFile() as said:
-        kept = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            said.seek(0)
-            for line in said.read().decode(errors="replace").splitlines():
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    kept = os.dup(2)
+    os.dup2(writer, 2)
+    os.close(writer)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        with contextlib.suppress(BlockingIOError):
+            for line in os.read(reader, 1 << 16).decode(errors="replace").splitlines():
                 log.debug("runtime: %s", line)
+        os.close(reader)

@@ -58,6 +58,11 @@ class Package:
     background: int | None
     embedding_output: int | None
 
+    @property
+    def scores_output(self) -> int:
+        """Index of the output with the scores: the first that is not the embedding."""
+        return 1 if self.embedding_output == 0 else 0
+
 
 def load(folder: Path) -> Package:
     """Reads a model folder and verifies every file that its manifest names.

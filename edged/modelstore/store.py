@@ -40,8 +40,14 @@ def find(name: str, folders: Sequence[Path]) -> Path:
     """
     if "\0" in name:
         raise ModelError("a model's name or path cannot hold a NUL character")
-    if "/" in name or name.endswith(".tflite"):
-        return _by_path(Path(name))
+    try:
+        return _by_path(Path(name)) if "/" in name or name.endswith(".tflite") else _by_name(name, folders)
+    except OSError as error:
+        place = error.filename or name
+        raise ModelError(f"{place}: cannot be read ({error.strerror}); may this user read the folder?") from None
+
+
+def _by_name(name: str, folders: Sequence[Path]) -> Path:
     if name not in ("", ".", ".."):
         places = [folder / name for folder in folders]
         for place in places:

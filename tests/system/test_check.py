@@ -155,6 +155,8 @@ def test_a_model_that_is_not_what_its_manifest_says(tmp_path, picture, capsys, n
         ('color = "rgb"', 'color = "grey"', "(1, height, width, 1)"),
         ("schema = 1", "schema = 2", "schema"),
         ("background = 0", "background = 6", "background"),
+        ("[output]", "[embedding]\noutput = 5\n\n[output]", "6 outputs"),
+        ("[output]", "[embedding]\noutput = 0\n\n[output]", "2 outputs"),
         ('round = ["circle"]', 'round = ["ball"]', "ball"),
     ],
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 
 import jsonschema
 import pytest
 
 from tests.conftest import EMULATED
-from tests.daemon import Daemon, Listener, edged, write_config
+from tests.daemon import Daemon, Listener, edged, environment, write_config
 from tests.drawn import still_pictures, story_clip
 from tests.fakes import until
 from tests.scenes import write_picture
@@ -186,3 +188,67 @@ def test_check_says_what_will_run(tmp_path, clip):
     done = edged("check", "--config", config, state=tmp_path / "state")
     assert (done.returncode, done.stderr) == (0, "")
     assert "rule circle" in done.stdout
+
+
+@pytest.mark.skipif(EMULATED, reason="sixty process starts")
+def test_two_signals_at_once_end_it_as_one_does(tmp_path):
+    """A second SIGTERM in the middle of the first one's handler must not wait for itself."""
+    script = (
+        "import threading, os, signal, sys; from edged.app import stop_on_signals\n"
+        "stop = threading.Event()\n"
+        "with stop_on_signals(stop):\n"
+        "    for _ in range(300):\n"
+        "        threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGTERM)).start()\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    assert stop.wait(10)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+def test_a_model_that_fails_while_running_is_no_configuration_error(tmp_path, clip, mosquitto, prefix):
+    """Exit 78 is never restarted; a new process may well work."""
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max")
+    script = (
+        "from edged.edges import tflite; from edged.core.errors import ModelError\n"
+        "def read(self): raise ModelError('the output is not a number')\n"
+        "tflite.TfliteClassifier.read = read\n"
+        f"from edged.cli import main; main(['run', '--config', {str(config)!r}])"
+    )
+    state = tmp_path / "state"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(state), timeout=60, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert json.loads((state / "test" / "last_exit.json").read_text())["reason"] == "the output is not a number"
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+@pytest.mark.parametrize("kept", ["[]", '{"1": null}', '{"a": 1, "2": "x"}', "3"])
+def test_damaged_measurements_are_made_again(tmp_path, clip, mosquitto, prefix, kept):
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max", at_end="stop")
+    config.write_text(config.read_text().replace("threads = 1\n", ""))
+    state = tmp_path / "state"
+    with Daemon(config, state) as daemon:
+        assert daemon.wait() == 0
+    measured = json.loads((state / "threads.json").read_text())
+    (state / "threads.json").write_text(json.dumps(dict.fromkeys(measured, json.loads(kept))))
+    with Daemon(config, state) as daemon:
+        assert daemon.wait() == 0, daemon.errors.read_text()
+    assert json.loads((state / "threads.json").read_text()).keys() == measured.keys()
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+def test_a_reader_that_does_not_read_stops_nothing(tmp_path, mosquitto, prefix):
+    """`--print-events` into a full pipe: the loop goes on, and the daemon ends when it is told to."""
+    clip = story_clip(tmp_path / "s.avi", [("circle", 2), ("background", 2)])
+    rules = [{"label": "circle", "delay_on_s": 0.0, "delay_off_s": 0.0}]
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, rules, pace="max")
+    with Daemon(config, tmp_path / "state", "--print-events") as daemon:
+        until(lambda: "no longer printed" in daemon.errors.read_text(), 60)
+        daemon.process.terminate()
+        assert daemon.process.wait(60) == 0
+        assert daemon.process.stdout is not None
+        daemon.process.stdout.close()

@@ -166,7 +166,7 @@ def run(
             fitted,
             interpreter,
             threads,
-            folder,
+            StateFolder(root),
             stop,
             restart or stop.set,
             last_exit=last_exit,

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edged import loop
+from edged import loop, parts
 from edged.config import Config
 from edged.control import Control
-from edged.core import commands, wire
+from edged.core import wire
 from edged.core.gate import EveryRegion
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
@@ -19,20 +19,15 @@ from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import Message, ModelSpec, Region, Rule
-from edged.edges import board, memory, tls
-from edged.edges.camera import CaptureCamera
-from edged.edges.camera_file import FileSource
-from edged.edges.camera_v4l2 import V4l2Source
+from edged.edges import board, memory
 from edged.edges.clock import ClipClock, SystemClock
-from edged.edges.mqtt import PahoBroker
-from edged.edges.outbox_fallback import DurableOutbox
 from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.modelstore import Package
 from edged.namesake import Namesake
 from edged.pause import PausableCamera
-from edged.ports import Clock, Outbox, Received, Source
+from edged.ports import Outbox, Received
 from edged.printing import PrintingOutbox
 from edged.publisher import MqttPublisher
 from edged.upkeep import Upkeep
@@ -41,7 +36,6 @@ from edged.vitals import Vitals
 TURN_S = 0.25
 """The longest turn of the loop: how late a stop, an acknowledgement or a heartbeat can be without a picture."""
 DRAIN_S = 5.0
-STALL_S, FILE_STALL_S = 5.0, 30.0
 INVOKE_SAMPLES = 600
 
 log = logging.getLogger("edged")
@@ -90,7 +84,7 @@ class Device:
     Args:
         interpreter: the model with as many threads as it shall have; used by this object alone.
         threads: how many those are.
-        folder: the device's own, in the state folder.
+        root: the state root; the device's own folder is in it.
         stop: ends the run when it is set.
         restart: begins a clean end after which the process starts again.
 
@@ -104,7 +98,7 @@ class Device:
         fitted: Fitted,
         interpreter: Interpreter,
         threads: int,
-        folder: StateFolder,
+        root: StateFolder,
         stop: threading.Event,
         restart: Callable[[], None],
         *,
@@ -112,16 +106,17 @@ class Device:
         print_events: bool,
     ) -> None:
         self._fitted, self._stop = fitted, stop
+        folder = root.inner(config.device.name)
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
         clock, spec = self.clock, fitted.spec
         topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
         self.pipeline = Pipeline(clock.monotonic())
-        self.camera = _camera(config, clock, stop)
+        self.camera = parts.camera(config, clock, stop)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
         self.classifier = TfliteClassifier(interpreter, spec, self.wanted, self.invoke_ms, fitted.package.scores_output)
         self.decider = Decider(fitted.rules, self.wanted)
-        self.durable = _outbox(config, folder, clock, spec)
+        self.durable = parts.outbox(config, folder, clock, spec)
         self.outbox: Outbox = PrintingOutbox(self.durable, topics) if print_events else self.durable
         settings = Settings.load(folder.read("settings.json"), fitted.rules)
         vitals = Vitals(
@@ -141,7 +136,7 @@ class Device:
             return vitals.info(last_exit, settings.rules(), settings.sources())
 
         self.publisher = MqttPublisher(
-            _broker(config, topics, clock),
+            parts.broker(config, topics, clock),
             self.outbox,
             clock,
             topics,
@@ -165,6 +160,8 @@ class Device:
             keep=lambda kept: folder.write("settings.json", kept),
             restart=restart,
         )
+        model = f"{spec.name} {spec.version}"
+        self.announcement = parts.announcement(config, topics, fitted.rules, model, root, self.publisher, clock)
         self.namesake = Namesake(topics.info, board.board_id(), clock, self.problems, self.publisher.drop)
         self.upkeep = Upkeep(clock, self.problems, self.durable.correct_clock, lambda: self.durable.problems)
         if not interpreter.xnnpack:
@@ -177,6 +174,9 @@ class Device:
         self._wire()
         systemd = Systemd(self.clock)
         turns = [systemd.beat, self.control.turn, self.namesake.turn, self.upkeep.turn]
+        if self.announcement is not None:
+            turns.append(self.announcement.turn)
+            self.announcement.start()
         if on_turn is not None:
             turns.append(lambda: on_turn(self.report()))
         self.durable.close_open()
@@ -216,6 +216,8 @@ class Device:
         def received(message: Received) -> None:
             self.namesake.received(message)
             self.control.received(message)
+            if self.announcement is not None:
+                self.announcement.received(message)
 
         self.publisher.on_received = received
         self.publisher.on_lost = self.namesake.lost
@@ -230,60 +232,3 @@ class _Heartbeats:
     def beat(self) -> None:
         for turn in self._turns:
             turn()
-
-
-def _camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamera:
-    camera = config.camera
-    lockstep = camera.pace == "max"
-    source: Source
-    stall_s = STALL_S
-    if camera.scheme == "file":
-        # A file waits for the pace of its own clip, down to one frame in ten seconds, and does not stall.
-        stall_s = FILE_STALL_S
-        source = FileSource(camera.path, camera.fps, camera.pace, camera.at_end, clock, stop)
-    else:
-        source = V4l2Source(camera.path, camera.width_px, camera.height_px, camera.fps, clock)
-    return CaptureCamera(
-        source,
-        clock,
-        camera.fps,
-        rotate_deg=camera.rotate_deg,
-        masks=camera.privacy_masks,
-        lockstep=lockstep,
-        stall_s=stall_s,
-    )
-
-
-def _outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -> DurableOutbox:
-    outbox = config.outbox
-    return DurableOutbox(
-        folder.path / outbox.path,
-        clock,
-        board.boot_id(),
-        f"{spec.name}@{spec.sha256[:8]}",
-        max_rows=outbox.max_rows,
-        max_bytes=outbox.max_bytes,
-        max_age_s=outbox.max_age_s,
-        keep_delivered_s=outbox.keep_delivered_s,
-    )
-
-
-def _broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
-    mqtt = config.mqtt
-    secure = mqtt.tls and tls.context(
-        mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file, mqtt.tls.strict, mqtt.tls.server_name
-    )
-    return PahoBroker(
-        mqtt.host,
-        mqtt.port,
-        client_id=f"edged-{config.device.name}",
-        protocol=mqtt.protocol,
-        keepalive_s=mqtt.keepalive_s,
-        will=wire.availability(topics, wire.OFFLINE),
-        username=mqtt.username,
-        password=config.password(),
-        clock=clock,
-        tls=secure or None,
-        explain=lambda error: tls.explain(error, clock.is_synced()),
-        filters=(topics.info, *(commands.filters(topics) if mqtt.commands else ())),
-    )

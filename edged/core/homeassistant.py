@@ -72,10 +72,10 @@ def discovery(
     gone: Mapping[str, Component],
     back: bool = False,
 ) -> Message:
-    """The retained message that makes the device, its entities and triggers, and removes those that are gone.
+    """The message that makes the device, its entities and triggers, and removes those that are gone.
 
     A Home Assistant that was down when a component went keeps it for ever as unavailable: it ignores the tombstone
-    of what it has not loaded. At its next birth it is told of the component once more, and then of its tombstone.
+    of what it has not loaded. At its next birth it is told of the component once more, and then of the tombstone.
 
     Args:
         device: the identity. `title` is for people; empty means the identity.
@@ -83,7 +83,8 @@ def discovery(
         model: what kind of device this is, for people.
         gone: what was announced once and is no longer, oldest first: whole, or a tombstone already. Where all do not
             fit into `MAX_BYTES`, the oldest are left out.
-        back: sends those of `gone` that are whole as they were, instead of their tombstones.
+        back: the message for a birth, with those of `gone` that are whole as they were. It is not retained: what the
+            broker keeps has their tombstones.
     """
     now = components(device, topics, rules, commands=commands)
     payload: dict[str, Any] = {
@@ -94,7 +95,7 @@ def discovery(
     }
     old = {key: component for key, component in gone.items() if key not in now}
     payload["cmps"] = now | _newest(old if back else tombstones(old), MAX_BYTES - len(_encode(payload)))
-    return Message(_topic(device, discovery_prefix), _encode(payload), qos=1, retain=True)
+    return Message(_topic(device, discovery_prefix), _encode(payload), qos=1, retain=not back)
 
 
 def removal(device: str, *, discovery_prefix: str) -> Message:

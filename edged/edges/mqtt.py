@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import functools
 import random
-import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -23,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edged.core.backoff import Backoff
 from edged.core.types import Message
 from edged.edges import mqtt_client
+from edged.edges.tls import TlsContext, explain
 from edged.ports import Clock, Connected, Disconnected, Notice, Received
 
 WILL_DELAY_S = 10
@@ -45,7 +45,6 @@ class PahoBroker:
         will: published by the broker when the daemon is gone.
         username, password: None for a broker without login.
         tls: None for a plain connection.
-        explain: why a connection could not be made, in words, from what was raised.
         filters: topics to subscribe to.
     """
 
@@ -61,8 +60,7 @@ class PahoBroker:
         username: str | None,
         password: str | None,
         clock: Clock,
-        tls: ssl.SSLContext | None = None,
-        explain: Callable[[BaseException | None], str] | None = None,
+        tls: TlsContext | None = None,
         filters: Sequence[str] = (),
         will_delay_s: int = WILL_DELAY_S,
     ) -> None:
@@ -71,7 +69,6 @@ class PahoBroker:
         self._login, self._tls, self._filters = (username, password), tls, tuple(filters)
         self._v5 = protocol == "5"
         self._clock = clock
-        self._explain = explain or in_words
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_NOTICES)
         self._received: deque[tuple[int, Received]] = deque(maxlen=_RECEIVED)
         self._backoff = Backoff(first_s=1.0, cap_s=60.0, decay_s=30.0)
@@ -167,22 +164,20 @@ class PahoBroker:
         delay = mqtt_client.will_properties(self._will_delay_s) if self._v5 else None
         client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain, properties=delay)
         note = functools.partial(self._note, self._generation)
-        mqtt_client.listen(client, note, self._ended, self._filters, self._explain)
+        mqtt_client.listen(client, note, self._ended, self._filters, self._why)
         self._client = client
         client.connect_async(self._host, self._port, self._keepalive_s, **mqtt_client.connect_options(self._v5))
         client.loop_start()
+
+    def _why(self, error: BaseException | None) -> str | None:
+        """Why there is no connection, in words; None where neither `error` nor TLS says anything."""
+        if error is None and self._tls is not None:
+            # In TLS 1.3 the broker says only after the handshake what it misses, and paho keeps that to itself.
+            error = self._tls.trouble
+        return None if error is None else explain(error, self._clock.is_synced())
 
     def _note(self, generation: int, notice: Notice) -> None:
         if isinstance(notice, Received):
             self._received.append((generation, notice))
         else:
             self._notices.append((generation, notice))
-
-
-def in_words(error: BaseException | None) -> str:
-    """Why a connection could not be made; never the host, which is the journal's reader's own."""
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or error})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__

@@ -115,13 +115,13 @@ def listen(
     note: Callable[[Notice], None],
     ended: Event,
     filters: Sequence[str],
-    explain: Callable[[BaseException | None], str],
+    why: Callable[[BaseException | None], str | None],
 ) -> None:
     """Turns paho's callbacks into notices. All of this runs in the network thread.
 
     Args:
         filters: subscribed to on each good connection, with retain-as-published, so that what lay there is known.
-        explain: why a connection could not be made, in words.
+        why: why there is no connection, in words, from what was raised, or from what is known without.
     """
     options = SubscribeOptions(qos=1, retainAsPublished=True)
     good = Event()
@@ -148,14 +148,15 @@ def listen(
 
     @_guarded
     def on_connect_fail(client: paho.Client, _data: Any) -> None:
-        note(Disconnected(f"the broker cannot be reached: {explain(sys.exc_info()[1])}"))
+        note(Disconnected(why(sys.exc_info()[1]) or "the broker cannot be reached"))
         # Without this the thread would go on trying by itself, without jitter.
         client.disconnect()
         ended.set()
 
     @_guarded
     def on_disconnect(_client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        note(Disconnected(f"the connection to the broker ended: {code}", taken=good.is_set()))
+        text = None if good.is_set() else why(None)
+        note(Disconnected(text or f"the connection to the broker ended: {code}", taken=good.is_set()))
         ended.set()
 
     client.on_connect = on_connect

@@ -44,6 +44,10 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def inner(self, name: str) -> StateFolder:
+        """A folder within this one."""
+        return StateFolder(self.path / name)
+
     def read(self, name: str) -> dict[str, Any]:
         """The JSON object in a file; empty where there is none or it is damaged."""
         try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from homeassistant import auth, bootstrap, config_entries, loader
 from homeassistant.components.device_automation import DeviceAutomationType, async_get_device_automations
+from homeassistant.components.mqtt.models import DATA_MQTT
 from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry, entity_registry
@@ -46,7 +47,7 @@ class Complaints(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "homeassistant.helpers.frame":
+        if not record.name.startswith("homeassistant.") or record.name == "homeassistant.helpers.frame":
             return
         self.lines.append(f"{record.levelname} {record.name}: {record.getMessage()[:500]}")
 
@@ -90,6 +91,10 @@ class Home:
         """Stops it; what it knows stays in the folder."""
         await self.hass.async_stop(force=True)
         logging.getLogger().removeHandler(self.complaints)
+        # What the end of a process would do.
+        client = self.hass.data[DATA_MQTT].client
+        await client.async_disconnect(disconnect_paho_client=True)
+        await until(lambda: not client.connected, "the old connection is closed")
 
     def _entry(self) -> config_entries.ConfigEntry:
         return config_entries.ConfigEntry(

@@ -1,0 +1,138 @@
+"""The edges of one device, built from its Config. Part of the composition root."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+
+import edged
+from edged.announcement import Announcement
+from edged.config import Config
+from edged.core import commands, homeassistant, leftovers, wire
+from edged.core.types import Message, ModelSpec, Rule
+from edged.edges import board, tls
+from edged.edges.camera import CaptureCamera
+from edged.edges.camera_file import FileSource
+from edged.edges.camera_v4l2 import V4l2Source
+from edged.edges.mqtt import PahoBroker
+from edged.edges.outbox_fallback import DurableOutbox
+from edged.edges.state_folder import StateFolder
+from edged.ports import Clock, Source
+from edged.publisher import MqttPublisher
+
+STALL_S, FILE_STALL_S = 5.0, 30.0
+
+
+def camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamera:
+    """The camera, closed."""
+    table = config.camera
+    lockstep = table.pace == "max"
+    source: Source
+    stall_s = STALL_S
+    if table.scheme == "file":
+        # A file waits for the pace of its own clip, down to one frame in ten seconds, and does not stall.
+        stall_s = FILE_STALL_S
+        source = FileSource(table.path, table.fps, table.pace, table.at_end, clock, stop)
+    else:
+        source = V4l2Source(table.path, table.width_px, table.height_px, table.fps, clock)
+    return CaptureCamera(
+        source,
+        clock,
+        table.fps,
+        rotate_deg=table.rotate_deg,
+        masks=table.privacy_masks,
+        lockstep=lockstep,
+        stall_s=stall_s,
+    )
+
+
+def outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -> DurableOutbox:
+    """The event queue, open.
+
+    Raises:
+        ConfigError: it is from a newer edged.
+    """
+    table = config.outbox
+    return DurableOutbox(
+        folder.path / table.path,
+        clock,
+        board.boot_id(),
+        f"{spec.name}@{spec.sha256[:8]}",
+        max_rows=table.max_rows,
+        max_bytes=table.max_bytes,
+        max_age_s=table.max_age_s,
+        keep_delivered_s=table.keep_delivered_s,
+    )
+
+
+def broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
+    """The connection, not yet begun."""
+    mqtt = config.mqtt
+    secure = mqtt.tls and tls.context(
+        mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file, mqtt.tls.strict, mqtt.tls.server_name
+    )
+    filters = [topics.info]
+    if mqtt.commands:
+        filters += commands.filters(topics)
+    if mqtt.discovery_prefix:
+        filters.append(mqtt.birth_topic)
+    return PahoBroker(
+        mqtt.host,
+        mqtt.port,
+        client_id=f"edged-{config.device.name}",
+        protocol=mqtt.protocol,
+        keepalive_s=mqtt.keepalive_s,
+        will=wire.availability(topics, wire.OFFLINE),
+        username=mqtt.username,
+        password=config.password(),
+        clock=clock,
+        tls=secure or None,
+        filters=filters,
+    )
+
+
+def announcement(
+    config: Config,
+    topics: wire.Topics,
+    rules: Sequence[Rule],
+    model: str,
+    root: StateFolder,
+    publisher: MqttPublisher,
+    clock: Clock,
+) -> Announcement | None:
+    """What Home Assistant is told, None where discovery is off; also has cleared what earlier configurations left.
+
+    Args:
+        root: the state root. What was announced is remembered by configuration file and not by device: a device that
+            was renamed must be found again.
+    """
+    mqtt, names = config.mqtt, [rule.name for rule in rules]
+    name = f"announced-{hashlib.sha256(str(config.path.resolve()).encode()).hexdigest()[:12]}.json"
+    kept, now, removed = root.read(name), {}, {}
+    removal = homeassistant.removal(config.device.name, discovery_prefix=mqtt.discovery_prefix)
+    topic = removal.topic if mqtt.discovery_prefix else ""
+    if topic:
+        now = homeassistant.components(config.device.name, topics, rules, commands=mqtt.commands)
+        removed = homeassistant.gone(leftovers.announced(kept, topics), now)
+    for stale in leftovers.stale(kept, topics, names, topic):
+        publisher.retain(Message(stale, b"", 1, retain=True))
+    root.write(name, leftovers.record(topics, names, topic, {**removed, **now}))
+
+    def make(back: bool) -> Message:
+        return homeassistant.discovery(
+            config.device.name,
+            config.device.title or config.device.name,
+            topics,
+            rules,
+            edged.__version__,
+            model,
+            discovery_prefix=mqtt.discovery_prefix,
+            commands=mqtt.commands,
+            gone=removed,
+            back=back,
+        )
+
+    if not topic:
+        return None
+    return Announcement(make, publisher, clock, has_removed=bool(removed), birth_topic=mqtt.birth_topic)

@@ -16,6 +16,7 @@ from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import FULL, End, Look, Message, ModelSpec, Region, Rule
 from edged.device import TURN_S
+from edged.duties.publisher import MqttPublisher
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_memory import MemorySource
 from edged.edges.clock import SystemClock
@@ -23,7 +24,6 @@ from edged.edges.identity import Numbering, new_id
 from edged.edges.outbox_memory import MemoryOutbox
 from edged.edges.tflite import Interpreter, TfliteClassifier
 from edged.ports import Camera, Notice
-from edged.publisher import MqttPublisher
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 FPS = 10.0

@@ -27,6 +27,7 @@ from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import FULL, End, Frame, Look, Message, ModelSpec, Region, Rule
 from edged.device import TURN_S
+from edged.duties.publisher import MqttPublisher
 from edged.edges import board
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_memory import MemoryCamera, MemorySource
@@ -36,7 +37,6 @@ from edged.edges.outbox_memory import MemoryOutbox
 from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.ports import Camera, Notice
-from edged.publisher import MqttPublisher
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 BLOCK = 8
@@ -143,7 +143,7 @@ class Workbench:
             pipeline,
             outbox,
             publisher,
-            _NoHeartbeat(),
+            _NoBroker(),
             threading.Event(),
             TURN_S,
         )
@@ -275,7 +275,7 @@ class _Tracer(_Wrapped):
 
 
 class _NoBroker:
-    """A broker that is never there: the publisher's turn costs what it costs while nothing happens."""
+    """A broker that is never there, and a heartbeat that nobody hears: a turn costs what it costs in silence."""
 
     def start(self) -> None: ...
 
@@ -289,8 +289,6 @@ class _NoBroker:
 
     def stop(self, reason_code: int) -> None: ...
 
-
-class _NoHeartbeat:
     def beat(self) -> None: ...
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from edged import loop, parts
 from edged.config import Config
-from edged.control import Control
 from edged.core import wire
 from edged.core.gate import EveryRegion
 from edged.core.pipeline import Pipeline
@@ -19,18 +18,19 @@ from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import Message, ModelSpec, Region, Rule
+from edged.duties.control import Control
+from edged.duties.namesake import Namesake
+from edged.duties.pause import PausableCamera
+from edged.duties.publisher import MqttPublisher
+from edged.duties.upkeep import Upkeep
 from edged.edges import board, memory
 from edged.edges.clock import ClipClock, SystemClock
 from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.modelstore import Package
-from edged.namesake import Namesake
-from edged.pause import PausableCamera
 from edged.ports import Outbox, Received
 from edged.printing import PrintingOutbox
-from edged.publisher import MqttPublisher
-from edged.upkeep import Upkeep
 from edged.vitals import Vitals
 
 TURN_S = 0.25
@@ -105,52 +105,30 @@ class Device:
         last_exit: Mapping[str, Any] | None,
         print_events: bool,
     ) -> None:
-        self._fitted, self._stop = fitted, stop
-        folder = root.inner(config.device.name)
+        self._config, self._fitted, self._stop = config, fitted, stop
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
-        clock, spec = self.clock, fitted.spec
-        topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
+        self.topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
-        self.pipeline = Pipeline(clock.monotonic())
-        self.camera = parts.camera(config, clock, stop)
+        self.pipeline = Pipeline(self.clock.monotonic())
+        self.camera = parts.camera(config, self.clock, stop)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
-        self.classifier = TfliteClassifier(interpreter, spec, self.wanted, self.invoke_ms, fitted.package.scores_output)
-        self.decider = Decider(fitted.rules, self.wanted)
-        self.durable = parts.outbox(config, folder, clock, spec)
-        self.outbox: Outbox = PrintingOutbox(self.durable, topics) if print_events else self.durable
-        settings = Settings.load(folder.read("settings.json"), fitted.rules)
-        vitals = Vitals(
-            config,
-            topics,
-            spec,
-            threads,
-            clock,
-            self.camera,
-            self.classifier,
-            self.outbox,
-            self.problems,
-            self.invoke_ms,
+        self.classifier = TfliteClassifier(
+            interpreter, fitted.spec, self.wanted, self.invoke_ms, fitted.package.scores_output
         )
+        self.decider = Decider(fitted.rules, self.wanted)
+        folder = root.inner(config.device.name)
+        self.durable = parts.outbox(config, folder, self.clock, fitted.spec)
+        self.outbox: Outbox = PrintingOutbox(self.durable, self.topics) if print_events else self.durable
+        settings = Settings.load(folder.read("settings.json"), fitted.rules)
+        vitals = self._vitals(threads)
 
         def describe() -> Message:
             return vitals.info(last_exit, settings.rules(), settings.sources())
 
-        self.publisher = MqttPublisher(
-            parts.broker(config, topics, clock),
-            self.outbox,
-            clock,
-            topics,
-            fitted.rules,
-            self.pipeline,
-            self.problems,
-            [describe()],
-            vitals.health,
-            drain_per_s=config.outbox.drain_per_s,
-            will_delay=config.mqtt.protocol == "5",
-        )
+        self.publisher = self._publisher(describe(), vitals)
         self.control = Control(
-            clock,
-            topics,
+            self.clock,
+            self.topics,
             settings,
             self.decider,
             self.pipeline,
@@ -160,13 +138,10 @@ class Device:
             keep=lambda kept: folder.write("settings.json", kept),
             restart=restart,
         )
-        model = f"{spec.name} {spec.version}"
-        self.announcement = parts.announcement(config, topics, fitted.rules, model, root, self.publisher, clock)
-        self.namesake = Namesake(topics.info, board.board_id(), clock, self.problems, self.publisher.drop)
-        self.upkeep = Upkeep(clock, self.problems, self.durable.correct_clock, lambda: self.durable.problems)
+        self._build_watchers(root, describe)
         if not interpreter.xnnpack:
             text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
-            self.problems.set("xnnpack_inactive", text, clock.monotonic())
+            self.problems.set("xnnpack_inactive", text, self.clock.monotonic())
             log.warning("%s", text)
 
     def run(self, on_turn: Callable[[Report], None] | None) -> None:
@@ -211,6 +186,44 @@ class Device:
             acknowledged=self.durable.acknowledged,
             invoke_ms=self.invoke_ms,
         )
+
+    def _vitals(self, threads: int) -> Vitals:
+        return Vitals(
+            self._config,
+            self.topics,
+            self._fitted.spec,
+            threads,
+            self.clock,
+            self.camera,
+            self.classifier,
+            self.outbox,
+            self.problems,
+            self.invoke_ms,
+        )
+
+    def _publisher(self, info: Message, vitals: Vitals) -> MqttPublisher:
+        return MqttPublisher(
+            parts.broker(self._config, self.topics, self.clock),
+            self.outbox,
+            self.clock,
+            self.topics,
+            self._fitted.rules,
+            self.pipeline,
+            self.problems,
+            [info],
+            vitals.health,
+            drain_per_s=self._config.outbox.drain_per_s,
+            will_delay=self._config.mqtt.protocol == "5",
+        )
+
+    def _build_watchers(self, root: StateFolder, describe: Callable[[], Message]) -> None:
+        """What listens and looks after things."""
+        model = f"{self._fitted.spec.name} {self._fitted.spec.version}"
+        self.announcement = parts.announcement(
+            self._config, self.topics, self._fitted.rules, model, root, self.publisher, self.clock
+        )
+        self.namesake = Namesake(self.topics.info, board.board_id(), self.clock, self.problems, self.publisher.drop)
+        self.upkeep = Upkeep(self.clock, self.problems, self.durable, lambda: self.publisher.retain(describe()))
 
     def _wire(self) -> None:
         def received(message: Received) -> None:

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Sequence
 
 import edged
-from edged.announcement import Announcement
 from edged.config import Config
 from edged.core import commands, homeassistant, leftovers, wire
 from edged.core.types import Message, ModelSpec, Rule
+from edged.duties.announcement import Announcement
+from edged.duties.publisher import MqttPublisher
 from edged.edges import board, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
@@ -19,7 +20,6 @@ from edged.edges.mqtt import PahoBroker
 from edged.edges.outbox_fallback import DurableOutbox
 from edged.edges.state_folder import StateFolder
 from edged.ports import Clock, Source
-from edged.publisher import MqttPublisher
 
 STALL_S, FILE_STALL_S = 5.0, 30.0
 

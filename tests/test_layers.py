@@ -18,7 +18,10 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "manager", "handler"}
 
-COMPOSITION = ("edged.app", "edged.device", "edged.bench", "edged.demo", "edged.watching")
+COMPOSITION = (
+    *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
+    *("edged.bench", "edged.demo", "edged.watching"),
+)
 
 SEEING = ("edged.config", "edged.cli")
 
@@ -29,14 +32,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "edged.core": ("edged.core",),
     "edged.ports": ("edged.core",),
     "edged.loop": ("edged.ports", "edged.core"),
-    "edged.publisher": ("edged.ports", "edged.core"),
-    "edged.edges": ("edged.ports", "edged.core", "edged.edges.pixels", "edged.edges.frames", "edged.edges.tls"),
+    "edged.duties": ("edged.ports", "edged.core", "edged.duties"),
+    # What is too much for one file is several with the same first word; they know each other.
+    "edged.edges.outbox*": ("edged.ports", "edged.core", "edged.edges.outbox*", "edged.edges.identity"),
+    "edged.edges.mqtt*": ("edged.ports", "edged.core", "edged.edges.mqtt*", "edged.edges.tls"),
+    "edged.edges": ("edged.ports", "edged.core", "edged.edges.pixels", "edged.edges.frames"),
     "edged.config": ("edged.core", "edged.config"),
     "edged.modelstore": ("edged", "edged.core", "edged.modelstore"),
     **dict.fromkeys(
         COMPOSITION,
         (
-            *("edged", *COMPOSITION, "edged.loop", "edged.publisher", "edged.ports"),
+            *("edged", *COMPOSITION, "edged.loop", "edged.duties", "edged.ports"),
             *("edged.core", "edged.edges", "edged.config", "edged.modelstore"),
         ),
     ),
@@ -176,11 +182,11 @@ def test_only_the_two_top_rooms_see_a_config() -> None:
         ("edged.core.trigger", "__import__('time')"),
         ("edged.ports", "from edged.loop import run"),
         ("edged.ports", "import numpy"),
-        ("edged.loop", "from edged.publisher import MqttPublisher"),
+        ("edged.loop", "from edged.duties.publisher import MqttPublisher"),
         ("edged.loop", "from edged.edges.clock import SystemClock"),
         ("edged.loop", "import edged.config"),
-        ("edged.publisher", "from edged import loop"),
-        ("edged.publisher", "import paho.mqtt.client"),
+        ("edged.duties.publisher", "from edged import loop"),
+        ("edged.duties.publisher", "import paho.mqtt.client"),
         ("edged.edges.mqtt", "from edged.edges.clock import SystemClock"),
         ("edged.edges.mqtt", "from edged.edges import board"),
         ("edged.edges.mqtt", "from . import board"),

@@ -16,10 +16,10 @@ from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
 from edged.core.trigger import Decider
 from edged.core.types import FULL, End, Frame, Look, Message, Region, Rule
+from edged.duties.publisher import MqttPublisher
 from edged.edges.identity import Numbering
 from edged.edges.outbox_memory import MemoryOutbox
 from edged.ports import ModelError, Publisher
-from edged.publisher import MqttPublisher
 from tests.fakes import (
     REGION,
     FakeClock,

@@ -16,7 +16,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edged.core.types import Message
-from edged.edges import mqtt, mqtt_client
+from edged.edges import mqtt_client
 from edged.edges.mqtt import PahoBroker
 from edged.ports import Acknowledged, Connected, Disconnected, Notice
 from tests.fakes import FakeClock, until

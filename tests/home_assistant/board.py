@@ -17,6 +17,7 @@ from edged.core.problems import Problem
 from edged.core.types import Event, Message, PipelineState, Rule, State, WallTime
 
 WILL_DELAY_S = 1
+BIRTH_TOPIC = "homeassistant/status"
 
 
 def now() -> WallTime:
@@ -30,7 +31,9 @@ class Board:
         rules, commands, title: as configured; change them and `announce` again.
     """
 
-    def __init__(self, port: int, device: str, rules: Sequence[Rule], *, title: str = "", commands: bool = True) -> None:
+    def __init__(
+        self, port: int, device: str, rules: Sequence[Rule], *, title: str = "", commands: bool = True
+    ) -> None:
         self.device, self.rules, self.title, self.commands = device, list(rules), title, commands
         self.topics = wire.Topics("edged", device)
         self.asked: list[tuple[str, str]] = []
@@ -60,7 +63,7 @@ class Board:
         client.on_message = lambda *given: self.asked.append((given[2].topic, given[2].payload.decode()))
         client.connect("127.0.0.1", self._port, clean_start=True, properties=session)
         client.loop_start()
-        for topic in (self.topics.enabled_set, self.topics.threshold_set("+"), self.topics.request("+")):
+        for topic in (self.topics.enabled_set, self.topics.threshold_set("+"), self.topics.request("+"), BIRTH_TOPIC):
             client.subscribe(topic, qos=1)
         await self.announce()
         await self.pipeline("starting")

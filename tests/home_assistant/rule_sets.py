@@ -9,7 +9,17 @@ from edged.core.types import Rule
 from tests.fakes import rule
 
 NAME = "abcdefghijklmnopqrstuvwxyz0123456789"
-TITLES = ("Cat on the porch", "猫がいる", "קטע", '"quoted" \\ {{ braces }} {% % }', "<b>bold</b> & co", "🐈" * 100, "ŒÆ ß", "-", "None")
+TITLES = (
+    "Cat on the porch",
+    "猫がいる",
+    "קטע",
+    '"quoted" \\ {{ braces }} {% % }',
+    "<b>bold</b> & co",
+    "🐈" * 100,
+    "ŒÆ ß",
+    "-",
+    "None",
+)
 SEED = 2
 
 
@@ -23,7 +33,7 @@ def names(random_: random.Random, count: int) -> list[str]:
 
 def rule_sets(count: int) -> Iterator[Sequence[Rule]]:
     """The largest first, then `count` that a fixed seed draws."""
-    random_ = random.Random(SEED)  # noqa: S311
+    random_ = random.Random(SEED)
     yield [rule(f"{index:02}".ljust(32, "x"), title="🐈" * 100) for index in range(32)]
     for _ in range(count):
         drawn = names(random_, random_.choice((1, 2, 3, 5, 8)))

@@ -114,7 +114,7 @@ async def detection_can_be_switched_off_and_on_again(home: Home, port: int) -> N
         for service, word, state in (("turn_off", "OFF", "off"), ("turn_on", "ON", "on")):
             await home.call("switch", "enabled", service)
             await until(lambda: board.asked, "the command")
-            assert board.asked.pop() == ("edged/switch/enabled/set", word)  # noqa: B023
+            assert board.asked.pop() == ("edged/switch/enabled/set", word)
             await board.enabled(word == "ON")
             await board.pipeline("paused" if word == "OFF" else "running", "disabled" if word == "OFF" else None)
             await board.state("cat", "unknown")
@@ -145,9 +145,9 @@ async def figures_that_the_board_does_not_know_are_unknown(home: Home, port: int
         await seen(home, board, "problem", "on")
         problems = home.attributes("health", "problem")["problems"]
         assert [one["code"] for one in problems] == ["camera_lost", "broker_lost"]
-        assert {key for key in home.attributes("health", "problem") if key not in ("device_class", "friendly_name")} == {
-            "problems"
-        }
+        assert {
+            key for key in home.attributes("health", "problem") if key not in ("device_class", "friendly_name")
+        } == {"problems"}
         known = {"fps": "9.98", "soc_temp": "61.0", "outbox": "3", "clock_synced": "on", "undervoltage": "on"}
         assert {key: home.state("health", key) for key in known} == known
         await board.health(fps=None, soc_temp_c=None, undervoltage=None, clock_synced=False)
@@ -197,6 +197,7 @@ async def a_removed_rule_goes_that_went_while_home_assistant_was_down(home: Home
         board.configure([CAT])
         await board.announce()
         await home.start()
+        await until(lambda: ("homeassistant/status", "online") in board.asked, "the birth message")
         await seen(home, board, "occupancy_cat", "on")
         gone = ("occupancy_dog", "event_dog", "threshold_dog")
         assert set(gone) <= set(home.entities("down")), "the tombstone alone was enough: no procedure is needed"

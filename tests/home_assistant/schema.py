@@ -71,9 +71,7 @@ def broken(rules: Sequence[Rule]) -> dict[str, bytes]:
         "a key that no component has": json.dumps(
             good | {"cmps": {first: good["cmps"][first] | {"colour": "red"}}}
         ).encode(),
-        "a wrong device class": json.dumps(
-            good | {"cmps": {first: good["cmps"][first] | {"dev_cla": "cat"}}}
-        ).encode(),
+        "a wrong device class": json.dumps(good | {"cmps": {first: good["cmps"][first] | {"dev_cla": "cat"}}}).encode(),
     }
 
 

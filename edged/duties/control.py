@@ -18,8 +18,8 @@ from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.trigger import Decider
 from edged.core.types import Message
+from edged.duties.publisher import MqttPublisher
 from edged.ports import Clock, Outbox, Received
-from edged.publisher import MqttPublisher
 
 log = logging.getLogger("edged.control")
 

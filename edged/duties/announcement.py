@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable
 
 from edged.core.types import Message
+from edged.duties.publisher import MqttPublisher
 from edged.ports import Clock, Received
-from edged.publisher import MqttPublisher
 
 BIRTH_DELAY_S = 15.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import threading
 from pathlib import Path
@@ -34,17 +35,25 @@ def tell_state() -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Runs until a signal or the end of a clip."""
+    """Runs until a signal or the end of a clip; a `restart` over MQTT starts the same command line anew."""
     from edged import app
     from edged.config import load
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     tell_state()
-    stop = threading.Event()
+    stop, again = threading.Event(), threading.Event()
+
+    def restart() -> None:
+        again.set()
+        stop.set()
+
     with app.stop_on_signals(stop):
         config = load(args.config)
         for warning in config.warnings:
             logging.getLogger("edged").warning("%s", warning)
         fitted = app.fit(config)
-        app.run(config, fitted, stop, print_events=args.print_events)
+        app.run(config, fitted, stop, print_events=args.print_events, restart=restart)
+    if again.is_set():
+        # By itself, so that it comes back whoever started it; the process keeps its number, and systemd its service.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the command line it has
     return 0

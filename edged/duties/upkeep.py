@@ -25,7 +25,8 @@ class Ailing(Protocol):
     log: str
     problems: dict[str, str]
 
-    def counts(self) -> OutboxCounts: ...
+    def counts(self) -> OutboxCounts:
+        """What waits, and what was dropped."""
 
     def correct_clock(self) -> int:
         """Gives events that were made under a wrong clock their right times; how many those were."""

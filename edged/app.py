@@ -22,6 +22,7 @@ import numpy as np
 from edged.config import Config, resolve
 from edged.core.errors import ConfigError, EdgedError, ModelError, RunError
 from edged.core.labels import fit_model
+from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, ModelSpec, Region
@@ -41,6 +42,7 @@ __all__ = [
     "open_model",
     "run",
     "seen_share",
+    "settings",
     "still_classifier",
     "stop_on_signals",
     "whose_state",
@@ -118,6 +120,11 @@ def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]
         return [(wanted[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")[:top]]
 
     return classify
+
+
+def settings(config: Config, fitted: Fitted) -> Settings:
+    """The settings as a run would find them: what was set while running, where the file has not changed since."""
+    return Settings.load(StateFolder(state_root() / config.device.name).read("settings.json"), fitted.rules)
 
 
 def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:

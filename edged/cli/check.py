@@ -31,9 +31,13 @@ def execute(args: argparse.Namespace) -> int:
     for region in fitted.regions:
         seen = app.seen_share(spec, region, frame_px, config.camera.rotate_deg)
         print(f"  region {region.name}: the model sees {seen:.0%} of it ({region.fit}, {frame_px[0]}x{frame_px[1]})")
-    for rule in fitted.rules:
+    settings = app.settings(config, fitted)
+    for rule, filed in zip(settings.rules(), fitted.rules, strict=True):
+        origin = "" if rule == filed else f" (set while running; the file says {filed.score_threshold:g})"
         print(
-            f"  rule {rule.name}: {rule.label} in {rule.region}, on at {rule.score_threshold:g} for "
+            f"  rule {rule.name}: {rule.label} in {rule.region}, on at {rule.score_threshold:g}{origin} for "
             f"{rule.delay_on_s:g} s, off below {rule.release_threshold:g} for {rule.delay_off_s:g} s"
         )
+    if not settings.enabled:
+        print("  detection is switched off (set while running): publish ON to its enabled/set to switch it on")
     return 0

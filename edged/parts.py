@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import edged
 from edged.config import Config
@@ -117,7 +117,11 @@ def announcement(
         removed = homeassistant.gone(leftovers.announced(kept, topics), now)
     for stale in leftovers.stale(kept, topics, names, topic):
         publisher.retain(Message(stale, b"", 1, retain=True))
-    root.write(name, leftovers.record(topics, names, topic, {**removed, **now}))
+
+    def remember(old: Mapping[str, homeassistant.Component]) -> None:
+        root.write(name, leftovers.record(topics, names, topic, {**old, **now}))
+
+    remember(removed)
 
     def make(back: bool) -> Message:
         return homeassistant.discovery(
@@ -135,4 +139,11 @@ def announcement(
 
     if not topic:
         return None
-    return Announcement(make, publisher, clock, has_removed=bool(removed), birth_topic=mqtt.birth_topic)
+    return Announcement(
+        make,
+        publisher,
+        clock,
+        has_removed=any(len(component) > 1 for component in removed.values()),
+        remember=lambda: remember(homeassistant.tombstones(removed)),
+        birth_topic=mqtt.birth_topic,
+    )

@@ -15,6 +15,7 @@ import pytest
 
 from edged.core import types, wire
 from edged.core.problems import Problem
+from edged.core.settings import Settings
 from edged.core.stats import Percentiles
 from edged.core.trigger import Trigger
 from edged.core.types import Event, InputSpec, Message, ModelSpec, Quantization, Rule, TensorSpec, WallTime
@@ -102,7 +103,15 @@ def health(**changes: Any) -> Message:
 
 
 def info(**changes: Any) -> Message:
-    settings = {"fps": 10.0, "width_px": 640, "height_px": 480, "threads": 1, "runtime": "none 1.0", "protocol": "5"}
+    settings = {
+        "fps": 10.0,
+        "width_px": 640,
+        "height_px": 480,
+        "threads": 1,
+        "runtime": "none 1.0",
+        "protocol": "5",
+        "sources": Settings([RULE]).sources(),
+    }
     description: dict[str, Any] = {
         "version": "0.1.0",
         "board": "0123456789abcdef",

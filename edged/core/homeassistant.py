@@ -83,18 +83,18 @@ def discovery(
         model: what kind of device this is, for people.
         gone: what was announced once and is no longer, oldest first: whole, or a tombstone already. Where all do not
             fit into `MAX_BYTES`, the oldest are left out.
-        back: the message for a birth, with those of `gone` that are whole as they were. It is not retained: what the
-            broker keeps has their tombstones.
+        back: at a birth, what comes before the message: what is gone as it was, and that alone. It is not retained, so
+            that the broker keeps the tombstones; the others stay as they are.
     """
     now = components(device, topics, rules, commands=commands)
+    old = {key: component for key, component in gone.items() if key not in now}
     payload: dict[str, Any] = {
         "dev": {"ids": [f"edged_{device}"], "name": title or device, "mf": "edged", "mdl": model, "sw": version},
         "o": {"name": "edged", "sw": version},
         "avty": [{"t": topics.availability}],
-        "cmps": now,
+        "cmps": {} if back else now,
     }
-    old = {key: component for key, component in gone.items() if key not in now}
-    payload["cmps"] = now | _newest(old if back else tombstones(old), MAX_BYTES - len(_encode(payload)))
+    payload["cmps"] |= _newest(old if back else tombstones(old), MAX_BYTES - len(_encode(payload)))
     return Message(_topic(device, discovery_prefix), _encode(payload), qos=1, retain=not back)
 
 
@@ -215,19 +215,26 @@ def _yes_or_no(key: str) -> str:
 
 
 def _short(name: str) -> str:
-    if len(name.encode()) <= MAX_NAME_BYTES:
+    if _size(name) <= MAX_NAME_BYTES:
         return name
-    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip() + "…"
+    while _size(name) > MAX_NAME_BYTES:
+        name = name[:-1]
+    return name.rstrip() + "…"
+
+
+def _size(name: str) -> int:
+    """Bytes in JSON, where a quotation mark has two."""
+    return len(json.dumps(name, ensure_ascii=False).encode()) - 2
 
 
 def _newest(old: dict[str, Component], room_bytes: int) -> dict[str, Component]:
-    """The last of `old` that fit, in their order; whole ones that do not fit are passed over."""
+    """The last of `old` that fit, in their order."""
     kept: list[str] = []
     for key in reversed(old):
-        size = len(_encode({key: old[key]}))  # the braces stand for the comma
-        if size <= room_bytes:
-            room_bytes -= size
-            kept.append(key)
+        room_bytes -= len(_encode({key: old[key]})) - 1  # two braces, but one comma
+        if room_bytes < 0:
+            break
+        kept.append(key)
     return {key: old[key] for key in reversed(kept)}
 
 

@@ -22,6 +22,7 @@ class Announcement:
     Args:
         make: gives the message; True for the one in which removed components are back for a moment.
         has_removed: whether there are any.
+        remember: told once they have been back and are gone for good.
         birth_topic: where Home Assistant says `online`.
     """
 
@@ -32,10 +33,11 @@ class Announcement:
         clock: Clock,
         *,
         has_removed: bool,
+        remember: Callable[[], object],
         birth_topic: str,
     ) -> None:
         self._make, self._publisher, self._clock = make, publisher, clock
-        self._has_removed, self._birth_topic = has_removed, birth_topic
+        self._has_removed, self._remember, self._birth_topic = has_removed, remember, birth_topic
         self._due_s: float | None = None
 
     def start(self) -> None:
@@ -57,3 +59,7 @@ class Announcement:
             # back for a moment first.
             self._publisher.answer(self._make(True))
         self._publisher.answer(self._make(False))
+        if self._has_removed:
+            self._has_removed = False
+            self._remember()
+        self._publisher.tell_health()

@@ -119,6 +119,10 @@ class MqttPublisher:
         """Has a message sent once while the connection is good; the oldest of too many are forgotten."""
         self._answers.append(message)
 
+    def tell_health(self) -> None:
+        """Has health told at the next turn: it is not retained, and somebody new listens."""
+        self._health_at_s = float("-inf")
+
     def drop(self, text: str, wait_s: float) -> None:
         """Gives the connection up and does not come back before `wait_s`."""
         self._broker.drop(text, wait_s)

@@ -162,7 +162,9 @@ async def two_instances_are_two_devices(home: Home, port: int) -> None:
         await appear(home, porch)
         await appear(home, yard)
         first, second = home.device("porch"), home.device("yard")
-        assert first and second and first.id != second.id
+        assert first
+        assert second
+        assert first.id != second.id
         assert first.identifiers == {("mqtt", "edged_porch")}
         assert not first.connections
         await porch.state("cat", "ON")

@@ -79,19 +79,22 @@ async def main() -> int:
     hass = HomeAssistant(tempfile.gettempdir())  # templates and validators look for one; it is never started
     logging.getLogger("homeassistant").setLevel(logging.CRITICAL)
     wrong: list[str] = []
-    asked = 0
+    passed = failed = 0
     before: dict[str, homeassistant.Component] = {}
     for number, rules in enumerate(rule_sets(100)):
         for choices in ({}, {"commands": False}, {"back": True}):
             found = complaints(payload(rules, before, **choices))
             wrong += [f"rule set {number} {choices}: {line}" for line in found]
-            asked += 1
+            passed, failed = passed + (not found), failed + bool(found)
         before = homeassistant.components(DEVICE, TOPICS, rules, commands=True)
-    wrong += [f"{name} was not found" for name, text in broken(rules).items() if not complaints(text)]
+    for name, text in broken(rules).items():
+        found = complaints(text)
+        wrong += [] if found else [f"{name} was not found"]
+        passed, failed = passed + bool(found), failed + (not found)
     print(*wrong[:20], sep="\n", end="\n" if wrong else "")
-    print(f"Home Assistant's schema: asked about {asked} payloads, {len(wrong)} complaints")
+    print(f"Home Assistant's schema: {passed} passed, {failed} failed")
     await hass.async_stop(force=True)
-    return 1 if wrong else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ class Subscriber:
             self.account.take(kind, json.loads(message.payload), time.time())
         elif level == "availability":
             self.words.append((message.payload.decode(), time.time()))
-        else:
+        elif kind != "request" and not level.endswith("/set"):  # what others say to the device is theirs
             self.told.setdefault(level, []).append(bytes(message.payload).decode())
 
     def codes(self) -> set[str]:

@@ -61,6 +61,11 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def reload(self) -> None:
+        """Has it read its ACL file again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def thaw(self) -> None:
         """Lets it go on."""
         assert self._process is not None

@@ -21,6 +21,8 @@ from edged import cli
 from edged.config import load
 from edged.config.problems import TABLES
 from edged.core import types, wire
+from edged.duties import publisher
+from edged.edges import outbox_fallback
 from edged.modelstore import manifest
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +30,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README, CONFIG, MODELS, MQTT = (
     ROOT / name for name in ("README.md", "docs/config.md", "docs/models.md", "docs/mqtt.md")
 )
-GLOSSARY = ROOT / "docs" / "glossary.md"
+GLOSSARY, NODE_RED = ROOT / "docs" / "glossary.md", ROOT / "docs" / "node-red.md"
 PAYLOADS = ("Pipeline", "State", "Event", "Info", "Health")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -224,6 +226,35 @@ def test_every_json_block_is_json(page: Path) -> None:
         payload = json.loads(block)
         if "event_type" in payload:
             assert list(payload) == list(schema("event")["properties"])
+
+
+def test_the_node_red_flow_is_whole_and_listens_to_topics_that_exist() -> None:
+    """`scripts/test-node-red` runs it; here is what can be known without Node-RED."""
+    (block,) = blocks(NODE_RED, "json")
+    nodes = {node["id"]: node for node in json.loads(block)}
+    assert len(nodes) == block.count('"id": ')
+    for node in nodes.values():
+        assert {"type", "id"} <= set(node)
+        assert all(target in nodes for wires in node.get("wires", []) for target in wires), node
+        assert node.get("z", next(iter(nodes))) in nodes
+    heard = [node["topic"] for node in nodes.values() if node["type"] == "mqtt in"]
+    wildcards = {topic.replace("<rule>", "+").replace("D/", "edged/+/") for topic in topics()}
+    assert sorted(heard) == ["edged/+/availability", "edged/+/event/+", "edged/+/state/+"]
+    assert set(heard) <= wildcards
+    assert json.dumps(list(nodes.values())).count("credentials") == 0
+
+
+def test_the_openhab_page_names_topics_that_exist() -> None:
+    named = re.findall(r'(?:state|command|availability)Topic="edged/porch/([^"]+)"', text(ROOT / "docs" / "openhab.md"))
+    assert named
+    assert {f"D/{topic}".replace("/cat", "/<rule>") for topic in named} <= topics()
+
+
+def test_mqtt_page_has_the_numbers_of_the_outbox() -> None:
+    delivery = section(MQTT, "Delivery") + section(MQTT, "Health")
+    assert f"nothing for {publisher.ANSWER_TIMEOUT_S:g} s" in delivery
+    assert f"tried again after {publisher.REFUSED_PAUSE_S:g} s" in delivery
+    assert f"newest {outbox_fallback.RING_ROWS:,} are kept in memory" in delivery
 
 
 def test_numbers_on_the_mqtt_page() -> None:

@@ -370,7 +370,7 @@ class TestHealth:
 
     def test_a_lost_broker_is_a_problem_with_its_sentence(self, caplog: pytest.LogCaptureFixture) -> None:
         device = Device()
-        with caplog.at_level("INFO", "edged.duties.publisher"):
+        with caplog.at_level("INFO", "edged.publisher"):
             device.broker.up()
             device.pump()
             device.broker.down("the connection to the broker ended: Keep alive timeout")
@@ -384,7 +384,7 @@ class TestHealth:
 
     def test_the_same_trouble_again_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         device = Device()
-        with caplog.at_level("INFO", "edged.duties.publisher"):
+        with caplog.at_level("INFO", "edged.publisher"):
             for _ in range(5):
                 device.broker.is_up = True
                 device.broker.down("the broker cannot be reached: Connection refused")

@@ -257,9 +257,17 @@ def response(
 
 
 def _sentence(text: str | None, max_bytes: int = MAX_SENTENCE_BYTES) -> str | None:
-    if text is None or len(text.encode()) <= max_bytes:
+    """The text, cut where it would take more than `max_bytes` as JSON: quotes and control characters count double."""
+    if text is None or _size_bytes(text) <= max_bytes:
         return text
-    return text.encode()[:max_bytes].decode(errors="ignore") + "…"
+    kept = text.encode()[:max_bytes].decode(errors="ignore")
+    while (excess := _size_bytes(kept + "…") - max_bytes) > 0:
+        kept = kept[: -max(1, excess // 6)]
+    return kept + "…"
+
+
+def _size_bytes(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

@@ -139,7 +139,7 @@ def listen(
             return
         good.set()
         if filters:
-            if properties is not None:
+            if client.protocol == paho.MQTTv5:
                 client.subscribe([(name, options) for name in filters])
             else:
                 client.subscribe([(name, 1) for name in filters])

@@ -72,7 +72,15 @@ class Login:
             filters=filters,
         )
         self._broker.start()
-        until(lambda: self._poll() or self._good)
+        until(self._is_good)
+
+    def _is_good(self) -> bool:
+        self._poll()
+        return self._good
+
+    def _is_answered(self, mid: int) -> bool:
+        self._poll()
+        return mid in self._answers
 
     def _poll(self) -> None:
         while (notice := self._broker.poll()) is not None:
@@ -88,7 +96,7 @@ class Login:
         """Publishes: why the broker refuses that, None where it does not."""
         mid = self._broker.publish(Message(topic, payload, 1, retain))
         assert mid is not None
-        until(lambda: self._poll() or mid in self._answers)
+        until(lambda: self._is_answered(mid))
         return self._answers[mid]
 
     def hears(self, topic: str) -> bool:

@@ -17,7 +17,6 @@ import sqlite3
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -64,21 +63,24 @@ class NetworkLoss:
 def network(faults: int, events: int, seed: int, port: int, folder: Path) -> NetworkLoss:
     """Cuts, outages and freezes at random moments while events are decided; then waits until all are delivered."""
     chance, prefix, began_s = random.Random(seed), f"network-{seed}", time.monotonic()
-    with Network(port) as link, Subscriber(port, f"{prefix}/test") as subscriber:
-        with Rig(folder, link.port, prefix, speed=SPEED) as rig:
-            rig.run(lambda: bool(subscriber.words), 30)
-            for number in range(1, faults + 1):
-                _spread(rig, chance, chance.expovariate(1 / 0.8), events * (number - 0.5) / faults)
-                kind = chance.choice(("cut", "outage", "freeze"))
-                if kind == "freeze":
-                    link.freeze()
-                else:
-                    link.cut(stays_down=kind == "outage")
-                _spread(rig, chance, 0.0 if kind == "cut" else chance.uniform(0.02, 2.5), events * number / faults)
-                link.mend()
-            rig.run(rig.is_empty, 300)
-            until(lambda: len(subscriber.account.ids) >= events, 30)
-            decided, told = rig.decided, rig.told
+    with (
+        Network(port) as link,
+        Subscriber(port, f"{prefix}/test") as subscriber,
+        Rig(folder, link.port, prefix, speed=SPEED) as rig,
+    ):
+        rig.run(lambda: bool(subscriber.words), 30)
+        for number in range(1, faults + 1):
+            _spread(rig, chance, chance.expovariate(1 / 0.8), events * (number - 0.5) / faults)
+            kind = chance.choice(("cut", "outage", "freeze"))
+            if kind == "freeze":
+                link.freeze()
+            else:
+                link.cut(stays_down=kind == "outage")
+            _spread(rig, chance, 0.0 if kind == "cut" else chance.uniform(0.02, 2.5), events * number / faults)
+            link.mend()
+        rig.run(rig.is_empty, 300)
+        until(lambda: len(subscriber.account.ids) >= events, 30)
+        decided, told = rig.decided, rig.told
     account = subscriber.account
     return NetworkLoss(
         decided=decided,
@@ -315,19 +317,17 @@ def restarts(times: int, with_ends: bool, port: int, folder: Path) -> Restarts:
     config = _config(folder, port, root, f"file:{clip}", 'discovery_prefix = ""')
     for number in (signal.SIGTERM, signal.SIGKILL):
         with Subscriber(port, f"{root}/test", number.name) as subscriber:
-            words = subscriber.words
-            away: list[float] = []
-            for turn in range(times + 1):
+            words, away, ended_s = subscriber.words, [], time.time()
+            for _ in range(times + 1):
                 before = len(words)
                 with Daemon(config, folder / "state") as daemon:
-                    until(lambda before=before: [word for word, _ in words[before:]] == ["online"], START_S)
-                    if turn:
-                        away.append(words[-1][1] - ended_s)
+                    until(lambda heard=words, after=before: len(heard) > after, START_S)
+                    away.append(words[-1][1] - ended_s)
                     daemon.stop(number)
                     ended_s = time.time()
-            found.words[number.name], found.away_s[number.name] = [word for word, _ in words], away
+            found.words[number.name], found.away_s[number.name] = [word for word, _ in words], away[1:]
             if with_ends:
-                until(lambda: words[-1][0] == "offline", WILL_DELAY_S + 20)
+                until(lambda heard=words: heard[-1][0] == "offline", WILL_DELAY_S + 20)
                 found.offline_after_s[number.name] = words[-1][1] - ended_s
     return found
 
@@ -424,7 +424,7 @@ def _show(name: str, run: Callable[[int, Path], object]) -> None:
     if isinstance(found, Kills):
         shown["stored"] = len(found.stored)
     for key, value in shown.items():
-        print(f"  {key}: {f'{value:.1f}' if isinstance(value, float) else value}", flush=True)
+        print(f"  {key}: {value:.1f}" if isinstance(value, float) else f"  {key}: {value}", flush=True)
 
 
 def main() -> None:

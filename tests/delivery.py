@@ -106,7 +106,7 @@ class Subscriber:
     """Keeps account of one device's events, over losses of its own connection too: the broker keeps its session.
 
     Attributes:
-        words: what was said on `availability`, with the wall time.
+        words: what was said on `availability` since the subscription, with the wall time.
         told: every other message below the device, newest last, by topic.
     """
 
@@ -131,7 +131,8 @@ class Subscriber:
         if kind in ("event", "backlog"):
             self.account.take(kind, json.loads(message.payload), time.time())
         elif level == "availability":
-            self.words.append((message.payload.decode(), time.time()))
+            if not message.retain:  # what lay there is no news
+                self.words.append((message.payload.decode(), time.time()))
         elif kind != "request" and not level.endswith("/set"):  # what others say to the device is theirs
             self.told.setdefault(level, []).append(bytes(message.payload).decode())
 

@@ -17,6 +17,8 @@ from tests.fakes import until
 COMMANDS = ("ping", "replay", "pause", "resume", "restart", "model", "", "../../etc", "ping ", "é" * 40, "a" * 300)
 VALUES: tuple[Any, ...] = (None, True, 0, -1, 1, 1e308, 10**400, "x" * 300, "\ud800", [], [[1]], {}, {"a": {}}, 2**63)
 
+WORDS = (b"NaN", b"{", b'{"a":', b"\xff\xfe{}", b"\x00", b"null", b"[]", b'"restart"', b"ON", b"1")
+
 
 def payload(chance: random.Random) -> bytes:
     """One body, rarely a good one; never one that restarts or pauses the device, since all of it has a wrong key."""
@@ -29,7 +31,9 @@ def payload(chance: random.Random) -> bytes:
         depth = chance.randrange(1, 600)
         return b'{"a":' * depth + b"1" + b"}" * depth
     if kind == 3:
-        return chance.choice((b"NaN", b"{", b'{"a":', b"\xff\xfe{}", b"\x00", b"null", b"[]", b'"restart"', b"ON", b"1"))
+        return chance.choice(
+            (b"NaN", b"{", b'{"a":', b"\xff\xfe{}", b"\x00", b"null", b"[]", b'"restart"', b"ON", b"1")
+        )
     if kind == 4:
         return b'{"x":' + b" " * chance.choice((4000, 15_000, 40_000)) + b"1}"
     if kind == 5:
@@ -91,7 +95,7 @@ class Flood:
         while time.monotonic() < stop_s:
             self._publish(f"{self._root}/request/ping", b'{"transaction":"after"}')
             asked_s = time.monotonic()
-            until(lambda: time.monotonic() - asked_s > 10 or self._has_answer(subscriber), 20)
+            until(lambda since_s=asked_s: time.monotonic() - since_s > 10 or self._has_answer(subscriber), 20)
             if self._has_answer(subscriber):
                 return True
         return False

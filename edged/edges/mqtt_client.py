@@ -28,6 +28,7 @@ SESSION_EXPIRY_S = 60
 MAX_PACKET_BYTES = 16 * 1024
 CONNECT_TIMEOUT_S = 5.0
 
+_TOO_LARGE, _INVALID = 0x95, 0x99
 _FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
 """Not authorized, topic name invalid, packet too large, payload format invalid: the same message is refused again."""
 
@@ -49,6 +50,15 @@ class Client(paho.Client):
         except Exception as error:
             # A name that cannot be encoded for DNS is a UnicodeError.
             raise OSError(str(error)) from error
+
+    def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
+        # Mosquitto answers a message over its size limit with a code that MQTT 5 does not have there, and paho takes
+        # that for a malformed packet: the connection would break, and break again, over the same message.
+        packet = self._in_packet["packet"]
+        if self.protocol == paho.MQTTv5 and len(packet) > 2 and packet[2] == _TOO_LARGE:
+            packet[2] = _INVALID
+        code: MQTTErrorCode = super()._handle_pubackcomp(cmd)
+        return code
 
 
 class _PackedProperties(Properties):
@@ -168,7 +178,10 @@ def listen(
 def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None]) -> None:
     @_guarded
     def on_publish(_client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
-        note(Acknowledged(mid, str(code) if code.is_failure else None, for_good=code.value in _FOR_GOOD))
+        refused = str(code) if code.is_failure else None
+        if code.value == _INVALID:
+            refused = "payload format invalid, or packet too large"
+        note(Acknowledged(mid, refused, for_good=code.value in _FOR_GOOD))
 
     @_guarded
     def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:

@@ -9,13 +9,14 @@ import json
 import os
 import socket
 import threading
+import time
 
 import pytest
 
 from benchmarks import reliability
 from tests.conftest import EMULATED
-from tests.daemon import Daemon, Listener, write_config
-from tests.delivery import Rig, Subscriber
+from tests.daemon import Daemon, write_config
+from tests.delivery import Account, Rig, Subscriber
 from tests.drawn import story_clip
 from tests.fakes import until
 from tests.network import Network
@@ -26,8 +27,6 @@ WHOLE, SEED = (10 if FULL else 1), 1
 pytestmark = [
     pytest.mark.skipif(EMULATED, reason="waits for brokers and networks; nothing in it depends on the processor"),
     pytest.mark.timeout(1800 if FULL else 300),
-    # The clients of the network's own threads end when it does.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 
 
@@ -44,7 +43,9 @@ def test_every_event_arrives_through_cuts_outages_and_freezes(tmp_path, mosquitt
 def test_what_waited_without_a_broker_follows_and_is_bounded(tmp_path, mosquitto):
     speed = reliability.SPEED / 2
     found = reliability.offline(6000 * WHOLE, 5000 * WHOLE, 20, speed, mosquitto.port, tmp_path)
-    print(f"{found.decided} of 60000 events, kept {found.kept}, {found.per_s:.1f} a second, file {found.file_bytes} bytes")
+    print(
+        f"{found.decided} of 60000 events, kept {found.kept}, {found.per_s:.1f} a second, file {found.file_bytes} bytes"
+    )
     assert found.kept == 5000 * WHOLE
     assert found.dropped >= 1000 * WHOLE, "what does not fit is counted"
     assert found.arrived == found.decided - found.dropped
@@ -70,12 +71,10 @@ def test_a_broker_that_restarts_loses_nothing(tmp_path, own_mosquitto, prefix, p
     broker.start()
     acknowledged = 0
     with Rig(tmp_path / "box", broker.port, prefix, speed=30.0, protocol=protocol) as rig:
-        for turn in range(3):
-            with Subscriber(broker.port, f"{prefix}/test", f"{turn}") as subscriber:
-                rig.run(lambda seen=subscriber: ("online" in [word for word, _ in seen.words]))
-                rig.decide(20)
-                rig.run(lambda: rig.outbox.acknowledged > acknowledged + 10)
-                rig.decide(20)
+        for _ in range(3):
+            rig.decide(20)
+            rig.run(lambda enough=acknowledged + 10: rig.outbox.acknowledged > enough)
+            rig.decide(20)
             broker.stop()
             rig.run(lambda: rig.problem("broker_lost") is not None)
             rig.decide(20)
@@ -115,7 +114,7 @@ def test_what_is_too_large_for_the_broker_is_named_and_holds_nothing_up(tmp_path
         rig.run(lambda: bool(subscriber.words))
         rig.decide(4)
         rig.run(lambda: rig.outbox.set_aside == 4)
-        assert "Packet too large" in (rig.problem("event_refused") or "")
+        assert "packet too large" in (rig.problem("event_refused") or "")
         assert rig.problem("broker_lost") is None
         assert rig.is_empty()
 
@@ -168,8 +167,6 @@ def test_a_daemon_behind_a_network_that_is_cut_and_frozen(tmp_path, mosquitto, p
 
 def until_quiet(subscriber: Subscriber) -> None:
     """Waits until nothing has arrived for half a second."""
-    import time
-
     seen, since_s = -1, 0.0
 
     def quiet() -> bool:
@@ -183,7 +180,6 @@ def until_quiet(subscriber: Subscriber) -> None:
 
 def test_an_account_finds_what_is_wrong():
     """The bookkeeping itself: holes, a wrong order and a second id are seen."""
-    from tests.delivery import Account
 
     def told(*pairs):
         account = Account()

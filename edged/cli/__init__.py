@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its exit code."""
     # Before numpy comes in: its OpenBLAS would start a thread a core and cost 0.3 s of CPU for nothing.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What OpenCV has to say of a broken file is said by edged, once and in words.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="edged", description="On-device vision daemon: events out, images never.")
     parser.add_argument("--version", action="version", version=f"edged {edged.__version__}")

@@ -18,8 +18,6 @@ from edged.core.types import Box, Fit, ModelSpec, Pixels
 
 # One thread: OpenCV's workers spin while they wait and would take a core from invoke().
 cv2.setNumThreads(1)
-# What it has to say of a broken file is said by edged, once and in words.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PREFILTER_FACTOR = 3

@@ -16,6 +16,7 @@ from edged.core import wire
 from edged.core.errors import EdgedError
 from edged.edges import tls
 from edged.edges.clock import SystemClock
+from edged.edges.mqtt import WILL_DELAY_S
 from edged.edges.mqtt_subscriber import Subscriber
 
 POLL_S = 0.2
@@ -25,6 +26,8 @@ BACKLOG = 10_000
 ANSWER_S = 15.0
 ECHO_S = 0.5
 ROUNDS = 5
+LAST_WORD_S = WILL_DELAY_S + 2.0
+"""A daemon that was stopped just now is online for the broker until the will delay is over, and offline then."""
 DISCOVERY_PREFIX = "homeassistant"
 
 
@@ -71,11 +74,12 @@ def watched(config: Config, all_devices: bool) -> str:
     return f"{config.mqtt.topic_prefix}/{'+' if all_devices else config.device.name}/#"
 
 
-def forget(config: Config, say: Callable[[str], None]) -> int:
+def forget(config: Config, say: Callable[[str], None], last_word_s: float = LAST_WORD_S) -> int:
     """Takes everything retained of the configured device off the broker, its description for Home Assistant included.
 
     Args:
         say: gets what a person should know besides.
+        last_word_s: how long to wait for the broker's `offline` of a daemon that was online.
 
     Returns:
         How many topics held something and hold nothing now.
@@ -88,15 +92,22 @@ def forget(config: Config, say: Callable[[str], None]) -> int:
     description = f"{config.mqtt.discovery_prefix or DISCOVERY_PREFIX}/device/edged_{config.device.name}/config"
     cleared: set[str] = set()
     for _ in range(ROUNDS):
-        found = _clear_once(config, topics, description, say)
-        if not found:
+        found, is_online = _clear_once(config, topics, description, say)
+        if is_online:
+            _await_last_word(config, topics, last_word_s)
+        elif not found:
             return len(cleared)
         cleared |= found
     raise EdgedError(f"what is retained under {topics.root} comes back at once; stop the daemon, then try again")
 
 
-def _clear_once(config: Config, topics: wire.Topics, description: str, say: Callable[[str], None]) -> set[str]:
-    """Clears what is retained at this moment: the topics. A broker may show less than all of it at a time."""
+def _clear_once(
+    config: Config, topics: wire.Topics, description: str, say: Callable[[str], None]
+) -> tuple[set[str], bool]:
+    """Clears what is retained at this moment: the topics, and whether the device was online for the broker.
+
+    A broker may show less than all of it at a time.
+    """
     retained: dict[str, bytes] = {}
     complete, answered = threading.Event(), threading.Event()
     trouble: list[str] = []
@@ -119,15 +130,35 @@ def _clear_once(config: Config, topics: wire.Topics, description: str, say: Call
         if trouble or not answered.is_set():
             raise EdgedError(trouble[0] if trouble else "the broker does not answer; check [mqtt] host and port")
         _await_all(subscriber, topics, complete)
-        if retained.get(topics.availability) == wire.ONLINE:
-            say("the daemon is running (its availability is online): what is cleared comes back when it connects anew")
+        is_online = retained.get(topics.availability) == wire.ONLINE
+        if is_online:
+            say(
+                "the daemon is running or was until just now (its availability is online): of a running one, what is "
+                "cleared comes back when it connects anew"
+            )
         found = dict(retained)
         own = {topic for topic in found if topic == topics.root or topic.startswith(f"{topics.root}/")}
         others = {description} if config.mqtt.discovery_prefix or description in found else set()
         _expect(subscriber.clear(sorted(own | others), ANSWER_S))
     finally:
         subscriber.stop()
-    return own | (others & found.keys())
+    return own | (others & found.keys()), is_online
+
+
+def _await_last_word(config: Config, topics: wire.Topics, seconds: float) -> None:
+    """Waits for the broker's `offline`, which it would leave retained where everything was cleared."""
+    said = threading.Event()
+
+    def heard(_topic: str, payload: bytes, _retained: bool) -> None:
+        if payload == wire.OFFLINE:
+            said.set()
+
+    subscriber = _subscriber(config, [topics.availability], heard, lambda _: None)
+    try:
+        subscriber.start(ANSWER_S)
+        said.wait(seconds)
+    finally:
+        subscriber.stop()
 
 
 def _await_all(subscriber: Subscriber, topics: wire.Topics, complete: threading.Event) -> None:

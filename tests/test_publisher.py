@@ -318,6 +318,29 @@ class TestEvents:
         assert device.problems.all() == ()
         assert device.outbox.counts().rows == 0
 
+    def test_a_refusal_for_now_is_tried_again_in_order(self) -> None:
+        """Quota exceeded and the like: nothing is lost, nothing overtakes, and the broker has a pause."""
+        device = Device()
+        device.broker.refusals[TOPICS.event("cat")] = "Quota exceeded"
+        device.broker.for_good = False
+        device.go_up()
+        device.see("cat", 0.9)
+        device.pump()
+        device.see("dog", 0.9)
+        device.pump()
+        assert device.outbox.counts().rows == 2
+        (problem,) = device.problems.all()
+        assert "Quota exceeded" in problem.text
+        device.broker.refusals.clear()
+        device.pump()
+        assert device.outbox.counts().rows == 2, "not before the pause is over"
+        device.clock.advance(5.0)
+        device.pump()
+        device.pump()
+        assert device.outbox.counts().rows == 0
+        assert [body(message)["seq"] for message in events(device.broker.acknowledged)] == [1, 2]
+        assert device.problems.all() == ()
+
     def test_a_refused_retained_topic_does_not_keep_the_device_offline(self) -> None:
         device = Device()
         device.broker.refusals[INFO.topic] = "Packet too large"

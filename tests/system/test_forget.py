@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edged.edges.mqtt_subscriber import Subscriber
 from edged.watching import forget
 from tests.conftest import EMULATED
 from tests.daemon import edged, write_config
+from tests.fakes import until
 
 PROCESS = pytest.mark.skipif(EMULATED, reason="starts processes, each of which takes seconds under emulation")
 
@@ -79,7 +81,7 @@ def test_no_broker_is_one_sentence_and_exit_code_1(tmp_path, prefix, own_mosquit
 
 def clear(tmp_path: Path, port: int, prefix: str, *more: str) -> tuple[int, list[str]]:
     said: list[str] = []
-    return forget(load(written(tmp_path, port, prefix, *more)), said.append), said
+    return forget(load(written(tmp_path, port, prefix, *more)), said.append, last_word_s=0.2), said
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -120,3 +122,20 @@ def test_a_login_that_may_not_clear_is_told(own_mosquitto, prefix, tmp_path):
     broker.start()
     with pytest.raises(EdgedError, match=r"does not clear ha-test-\w+/device/edged_test/config \(Not authorized\)"):
         clear(tmp_path, broker.port, prefix, discovery(prefix))
+
+
+def test_the_last_word_of_a_daemon_that_was_stopped_just_now_goes_too(mosquitto, prefix, tmp_path):
+    """Its availability is still online then, and the broker says offline only after the will delay."""
+    topic, said = f"{prefix}/test/availability", threading.Event()
+    paho.mqtt.publish.single(topic, "online", qos=1, retain=True, hostname=mosquitto.host, port=mosquitto.port)
+
+    def last_word() -> None:
+        # As the broker does with the will, once what was there is cleared.
+        until(lambda: topic not in retained(mosquitto.port, f"{prefix}/#"))
+        paho.mqtt.publish.single(topic, "offline", qos=1, retain=True, hostname=mosquitto.host, port=mosquitto.port)
+        said.set()
+
+    threading.Thread(target=last_word, daemon=True).start()
+    forget(load(written(tmp_path, mosquitto.port, prefix)), lambda _: None, last_word_s=20.0)
+    assert said.is_set()
+    assert retained(mosquitto.port, f"{prefix}/#") == set()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.figures import spread
-from edged.edges.mqtt import WINDOW
+from edged.edges.mqtt_client import WINDOW
 
 Results = Mapping[str, Mapping[str, Any]]
 

@@ -40,7 +40,17 @@ def run(interpreter: Interpreter, spec: ModelSpec, blocks: Iterator[int]) -> Non
     topics = wire.Topics("edged", "bench")
     info = Message(topics.info, b"{}", 1, retain=True)
     publisher = MqttPublisher(
-        _NoBroker(), outbox, clock, topics, (rule,), pipeline, problems, info, lambda: info, will_delay=True
+        _NoBroker(),
+        outbox,
+        clock,
+        topics,
+        (rule,),
+        pipeline,
+        problems,
+        (info,),
+        lambda: info,
+        drain_per_s=1.0,
+        will_delay=True,
     )
     camera = CaptureCamera(MemorySource(clock, WIDTH_PX, HEIGHT_PX), clock, FPS, lockstep=True)
     loop.run(
@@ -94,6 +104,8 @@ class _NoBroker:
 
     def publish(self, message: Message) -> int | None:  # noqa: ARG002
         return None
+
+    def drop(self, text: str, wait_s: float = 0.0) -> None: ...
 
     def stop(self, reason_code: int) -> None: ...
 

@@ -20,7 +20,7 @@ from edged.edges.outbox_rows import COLUMNS
 
 BUSY_S = 0.2
 """How long the loop may wait for another process to let go of the file."""
-CACHE_KIB = 512
+CACHE_KIB = 128
 CHECKPOINT_PAGES = 256
 JOURNAL_LIMIT_BYTES = 4 << 20
 

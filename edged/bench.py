@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import statistics
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -18,25 +17,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from edged import app, loop
-from edged.core import wire
-from edged.core.gate import EveryRegion
-from edged.core.pipeline import Pipeline
-from edged.core.problems import Problems
+from edged import app, silent_loop
 from edged.core.stats import Ring
-from edged.core.trigger import Decider
-from edged.core.types import FULL, End, Frame, Look, Message, ModelSpec, Region, Rule
-from edged.device import TURN_S
-from edged.duties.publisher import MqttPublisher
+from edged.core.types import FULL, End, Frame, Look, ModelSpec, Region
 from edged.edges import board
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_memory import MemoryCamera, MemorySource
 from edged.edges.clock import SystemClock
-from edged.edges.identity import Numbering, new_id
-from edged.edges.outbox_memory import MemoryOutbox
 from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
-from edged.ports import Camera, Notice
+from edged.ports import Camera
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 BLOCK = 8
@@ -76,19 +66,19 @@ class Workbench:
         self._label = next(iter(self.spec.groups), self.spec.labels[0])
         self._clock = SystemClock()
         self._invoke = interpreter.invoke
-        self.classifier = TfliteClassifier(interpreter, self.spec, (self._label,), Ring(600))
+        self.classifier = TfliteClassifier(interpreter, self.spec, (self._label,), Ring(600), package.scores_output)
         self.region = Region("full", FULL, self.spec.input.fit)
 
     def blocks(self, count: int, capture_thread: bool) -> Blocks:
         """Measures so many pairs of blocks, after some to warm up."""
         bench = _Metronome(self._camera(capture_thread), self._invoke, count)
-        self._run(bench)
+        self._turn(bench)
         return bench.blocks
 
     def heap_growth(self, frames: int) -> int:
         """What tracemalloc finds grown from the end of a warm-up to the last of so many frames, in bytes."""
         camera = _Tracer(self._camera(capture_thread=False), frames)
-        self._run(camera)
+        self._turn(camera)
         return camera.growth_bytes
 
     def parts(self, count: int) -> dict[str, float]:
@@ -110,43 +100,14 @@ class Workbench:
                     times[name].append((end - begin) / 1e6)
         return {name: statistics.median(samples) for name, samples in times.items()}
 
+    def _turn(self, camera: Camera) -> None:
+        silent_loop.run(camera, self.classifier, self.region, self._label, self._clock)
+
     def _camera(self, capture_thread: bool) -> Camera:
         source = MemorySource(self._clock, WIDTH_PX, HEIGHT_PX)
         if not capture_thread:
             return MemoryCamera(source)
         return CaptureCamera(source, self._clock, FPS, lockstep=True)
-
-    def _run(self, camera: Camera) -> None:
-        rule = Rule("bench", "bench", self._label, "full", 1.0, 0.9, 0.5, 3.0, 0.0)
-        pipeline, problems, clock = Pipeline(self._clock.monotonic()), Problems(), self._clock
-        outbox = MemoryOutbox(Numbering(clock, new_id(), "bench", "bench"), clock, max_rows=1000)
-        topics = wire.Topics("edged", "bench")
-        info = Message(topics.info, b"{}", 1, retain=True)
-        publisher = MqttPublisher(
-            _NoBroker(),
-            outbox,
-            clock,
-            topics,
-            (rule,),
-            pipeline,
-            problems,
-            (info,),
-            lambda: info,
-            drain_per_s=1.0,
-            will_delay=True,
-        )
-        loop.run(
-            camera,
-            EveryRegion((self.region,)),
-            self.classifier,
-            Decider((rule,), (self._label,)),
-            pipeline,
-            outbox,
-            publisher,
-            _NoBroker(),
-            threading.Event(),
-            TURN_S,
-        )
 
 
 def measure(model: str, frames: int, threads: int | None) -> dict[str, Any]:
@@ -272,24 +233,6 @@ class _Tracer(_Wrapped):
             return End(0.0)
         self._count += 1
         return self._camera.newest(timeout_s)
-
-
-class _NoBroker:
-    """A broker that is never there, and a heartbeat that nobody hears: a turn costs what it costs in silence."""
-
-    def start(self) -> None: ...
-
-    def poll(self) -> Notice | None:
-        return None
-
-    def publish(self, message: Message) -> int | None:  # noqa: ARG002
-        return None
-
-    def drop(self, text: str, wait_s: float = 0.0) -> None: ...
-
-    def stop(self, reason_code: int) -> None: ...
-
-    def beat(self) -> None: ...
 
 
 def _identity(spec: ModelSpec) -> str:

@@ -20,7 +20,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 
 COMPOSITION = (
     *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
-    *("edged.bench", "edged.demo", "edged.watching"),
+    *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching"),
 )
 
 SEEING = ("edged.config", "edged.cli")

@@ -163,11 +163,7 @@ def run(
     last_exit = _last_exit(folder.read("last_exit.json"))
     folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
     try:
-        interpreter, threads = fitted.interpreter, config.model.threads
-        if threads is None:
-            threads = choose_threads(fitted.package, interpreter, config.camera.fps, StateFolder(root))
-        if threads != 1:
-            interpreter = Interpreter(fitted.package.model_path, threads)
+        interpreter, threads = _interpreter(config, fitted, StateFolder(root))
         device = Device(
             config,
             fitted,
@@ -192,6 +188,17 @@ def run(
     return device.report()
 
 
+def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Interpreter, int]:
+    """The model with as many threads as it shall have, and how many those are; never two of them in memory."""
+    threads = config.model.threads
+    if threads is None:
+        threads = choose_threads(fitted.package, fitted.interpreter, config.camera.fps, root)
+    if threads == 1:
+        return fitted.interpreter, threads
+    fitted.interpreter.close()
+    return Interpreter(fitted.package.model_path, threads), threads
+
+
 def _times_ms(kept: object) -> dict[int, float]:
     """What the file says of a model; an entry that makes no sense is measured again."""
     entries = kept.items() if isinstance(kept, dict) else ()
@@ -213,7 +220,6 @@ def _last_exit(kept: Mapping[str, Any]) -> dict[str, Any] | None:
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """SIGTERM and SIGINT set `stop`; a second SIGINT interrupts as usual."""
-
     asked = False
 
     def handle(number: int, _frame: FrameType | None) -> None:

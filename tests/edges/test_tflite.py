@@ -6,6 +6,7 @@ import gc
 import json
 import shutil
 import tracemalloc
+import weakref
 from pathlib import Path
 
 import cv2
@@ -133,6 +134,16 @@ def test_a_frame_leaves_nothing_behind():
         tracemalloc.stop()
     assert after - before <= 512
     assert peak - before <= 16 * 1024
+
+
+def test_a_closed_interpreter_leaves_nothing_in_memory():
+    """The one that found out that the model fits, where the run wants more threads."""
+    interpreter = Interpreter(bundled() / "shapes-int8" / "model.tflite", 1)
+    runtime = weakref.ref(interpreter._interpreter)
+    assert runtime() is not None
+    interpreter.close()
+    gc.collect()
+    assert runtime() is None
 
 
 def test_invokes_are_measured():

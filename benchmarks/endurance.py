@@ -1,6 +1,6 @@
 """What a long run leaves behind: Python heap and resident memory, with a real broker that acknowledges every event.
 
-    python -m benchmarks.endurance [--frames N]
+    python -m benchmarks.endurance [--frames N] [--only heap|rss] [--json]
 
 The tiny model looks at drawn shapes that come and go, twenty frames a visit, as fast as it can: two events a visit.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import json
 import os
 import tempfile
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edged import app
@@ -112,19 +113,24 @@ def main() -> None:
     """Both runs, the traced one a tenth as long: tracing slows every allocation down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
-    frames = parser.parse_args().frames
-    with surroundings() as (port, folder):
-        heap = run(frames // 10, True, port, folder)
-    print(
-        f"heap: {heap.frames} frames, {heap.events} events, {heap.acknowledged} acknowledged: "
-        f"grown {heap.heap_bytes} bytes, peak {heap.heap_peak_bytes} bytes above the start"
-    )
-    with surroundings() as (port, folder):
-        rss = run(frames, False, port, folder)
-    print(
-        f"RSS: {rss.frames} frames, {rss.events} events, {rss.acknowledged} acknowledged: "
-        f"grown {rss.rss_bytes // 1024} KiB"
-    )
+    parser.add_argument("--only", choices=("heap", "rss"))
+    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    arguments = parser.parse_args()
+    if arguments.only != "rss":
+        with surroundings() as (port, folder):
+            heap = run(arguments.frames // 10, True, port, folder)
+        text = f"grown {heap.heap_bytes} bytes, peak {heap.heap_peak_bytes} bytes above the start"
+        tell(heap, f"heap: {text}", arguments.json)
+    if arguments.only != "heap":
+        with surroundings() as (port, folder):
+            rss = run(arguments.frames, False, port, folder)
+        tell(rss, f"RSS: grown {rss.rss_bytes // 1024} KiB", arguments.json)
+
+
+def tell(growth: Growth, text: str, as_json: bool) -> None:
+    """One line on stdout."""
+    counts = f"{growth.frames} frames, {growth.events} events, {growth.acknowledged} acknowledged"
+    print(json.dumps(asdict(growth)) if as_json else f"{text} over {counts}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol
 
 from edged.core.errors import CameraError, CameraHung, ConfigError, EdgedError, ModelError
-from edged.core.types import Decision, Event, Frame, Look, Message, Region, Scores, WallTime
+from edged.core.types import Decision, Event, Frame, Look, Message, PictureFormat, Region, Scores, Shot, WallTime
 
 __all__ = [
     "Acknowledged", "Broker", "Camera", "CameraError", "CameraHung", "Classifier", "Clock", "ConfigError", "Connected",
@@ -49,17 +49,23 @@ class Clock(Protocol):
 class Source(Protocol):
     """One kind of camera, driven by the capture thread alone. Every call may block or raise CameraError."""
 
-    def open(self) -> tuple[int, int]:
-        """Opens the device: (width_px, height_px) of the pictures it will deliver."""
+    def open(self) -> PictureFormat:
+        """Opens the device: what its pictures will be."""
 
     def grab(self) -> float | None:
         """Waits for the next picture and leaves it with the driver: its `t_s`, or None at the end of a clip."""
 
-    def retrieve(self, out: Frame) -> None:
-        """Writes the grabbed picture into `out.pixels`, (height_px, width_px, 3) uint8 BGR, in place."""
+    def retrieve(self, out: Shot) -> None:
+        """Copies the grabbed picture, as it is, into `out.data` and sets `out.size_bytes`."""
 
     def close(self) -> None:
         """Gives the device back. Never raises; may be called twice."""
+
+    def came_back(self) -> bool:
+        """Whether something changed since `open()` failed that makes it worth a try before the back-off is over.
+
+        Asked about once a second; never blocks, never raises.
+        """
 
 
 class Camera(Protocol):

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 
 from edged.core.backoff import Backoff
+from edged.core.types import PictureFormat
 from tests.scenes import SIZE
 
 PATIENCE_S = 10.0
@@ -20,6 +21,7 @@ class ScriptedSource:
         self.closed = 0
         self.asked = 0
         self.retrieved = 0
+        self.returned = False
         self._fed = 0
         self._steps = queue.Queue()
         self._picture = None
@@ -30,7 +32,8 @@ class ScriptedSource:
         outcome = self.openings.pop(0) if self.openings else SIZE
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome() if callable(outcome) else outcome
+        outcome = outcome() if callable(outcome) else outcome
+        return outcome if isinstance(outcome, PictureFormat) else PictureFormat(*outcome, "bgr")
 
     def grab(self):
         with self._progress:
@@ -45,13 +48,22 @@ class ScriptedSource:
         return t_s
 
     def retrieve(self, out):
-        out.pixels[:] = self._picture
+        if isinstance(self._picture, int):
+            out.data.fill(self._picture)
+            out.size_bytes = out.data.size
+        else:
+            flat = self._picture.reshape(-1)
+            out.data[: flat.size] = flat
+            out.size_bytes = flat.size
         with self._progress:
             self.retrieved += 1
             self._progress.notify_all()
 
     def close(self):
         self.closed += 1
+
+    def came_back(self):
+        return self.returned
 
     def put(self, *steps):
         self._fed += len(steps)

@@ -12,6 +12,7 @@ from edged.config.tables import (
     CameraTable,
     DeviceTable,
     ModelTable,
+    MotionTable,
     MqttTable,
     OutboxTable,
     RegionTable,
@@ -20,6 +21,6 @@ from edged.config.tables import (
 )
 
 __all__ = [
-    "CameraTable", "Config", "DeviceTable", "ModelTable", "MqttTable", "OutboxTable", "RegionTable", "RuleTable",
-    "TlsTable", "load", "resolve",
+    "CameraTable", "Config", "DeviceTable", "ModelTable", "MotionTable", "MqttTable", "OutboxTable", "RegionTable",
+    "RuleTable", "TlsTable", "load", "resolve",
 ]  # fmt: skip

@@ -1,19 +1,27 @@
 """What `load` gives: the tables, and the lines that they came from.
 
-Law: values alone. The password is read when it is asked for and is part of no value, so that no repr, log line or
+Law: values alone. A password is read when it is asked for and is part of no value, so that no repr, log line or
 traceback of a `Config` can carry it.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.config.lines import Lines
-from edged.config.password import CREDENTIAL, read_password
-from edged.config.tables import CameraTable, DeviceTable, ModelTable, MqttTable, OutboxTable, RegionTable, RuleTable
+from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, password_path, read_password
+from edged.config.tables import (
+    CameraTable,
+    DeviceTable,
+    ModelTable,
+    MotionTable,
+    MqttTable,
+    OutboxTable,
+    RegionTable,
+    RuleTable,
+)
 from edged.core.errors import ConfigError
 
 
@@ -31,6 +39,7 @@ class Config:
     device: DeviceTable
     camera: CameraTable
     model: ModelTable
+    motion: MotionTable
     regions: tuple[RegionTable, ...]
     rules: tuple[RuleTable, ...]
     mqtt: MqttTable
@@ -49,13 +58,11 @@ class Config:
 
     def password_path(self) -> Path | None:
         """The file that holds the broker's password: `password_file`, else the systemd credential; None: no login."""
-        if self.mqtt.password_file is not None:
-            return Path(self.mqtt.password_file)
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if self.mqtt.username is None or not folder:
-            return None
-        credential = Path(folder, CREDENTIAL)
-        return credential if os.access(folder, os.X_OK) and credential.exists() else None
+        return password_path(self.mqtt.password_file, self.mqtt.username, MQTT_CREDENTIAL)
+
+    def camera_password_path(self) -> Path | None:
+        """The same for a network camera."""
+        return password_path(self.camera.password_file, self.camera.username, CAMERA_CREDENTIAL)
 
     def password(self) -> str | None:
         """The broker's password, read anew at every call; None where there is none.
@@ -63,13 +70,19 @@ class Config:
         Raises:
             ConfigError: its file is missing, unreadable, empty, or no text.
         """
-        path = self.password_path()
+        return self._read("mqtt", self.password_path())
+
+    def camera_password(self) -> str | None:
+        """The camera's password, as `password`."""
+        return self._read("camera", self.camera_password_path())
+
+    def _read(self, table: str, path: Path | None) -> str | None:
         if path is None:
             return None
         try:
             return read_password(path)
         except ValueError as error:
-            raise ConfigError(self.problem(("mqtt", "password_file"), str(error))) from None
+            raise ConfigError(self.problem((table, "password_file"), str(error))) from None
 
 
 def dotted(key: tuple[str | int, ...]) -> str:

@@ -1,14 +1,27 @@
-"""The broker's password file, read whenever it is asked for and never kept.
+"""The files with the passwords of the broker and of a network camera, read whenever one is asked for and never kept.
 
 Law: the only place that reads a secret. Sentences name the file and never what is in it.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 MAX_PASSWORD_BYTES = 65535  # MQTT's own bound
-CREDENTIAL = "mqtt-password"  # the name of the systemd credential
+MQTT_CREDENTIAL, CAMERA_CREDENTIAL = "mqtt-password", "camera-password"
+"""The names of the systemd credentials."""
+
+
+def password_path(password_file: str | None, username: str | None, credential: str) -> Path | None:
+    """The file that holds a password: the one that is named, else the systemd credential; None: there is no login."""
+    if password_file is not None:
+        return Path(password_file)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if username is None or not folder:
+        return None
+    path = Path(folder, credential)
+    return path if os.access(folder, os.X_OK) and path.exists() else None
 
 
 def read_password(path: Path) -> str:

@@ -46,6 +46,7 @@ def load(path: Path) -> Config:
         document.device,
         document.camera,
         document.model,
+        document.motion,
         document.region,
         document.rule,
         document.mqtt,
@@ -53,7 +54,9 @@ def load(path: Path) -> Config:
         path=path,
         lines=lines,
     )
-    config.password()  # a systemd credential that cannot be read is a problem now, not at the first connection
+    # A systemd credential that cannot be read is a problem now, not at the first connection.
+    config.password()
+    config.camera_password()
     return replace(config, warnings=tuple(_warnings(config)))
 
 
@@ -97,7 +100,7 @@ def _document(path: Path, text: str) -> tuple[dict[str, Any], Lines]:
     except ValueError:  # Python's own bound for the digits of a number
         raise ConfigError(f"{path}:1: not valid TOML: a number has too many digits") from None
     assert isinstance(data, dict)
-    for table in ("device", "camera", "model", "mqtt", "outbox"):
+    for table in ("device", "camera", "model", "motion", "mqtt", "outbox"):
         data.setdefault(table, {})
     if isinstance(data["mqtt"], dict) and "tls" in data["mqtt"]:
         data["mqtt"].setdefault("port", TLS_PORT)
@@ -183,6 +186,7 @@ def _warnings(config: Config) -> Iterator[str]:
     tls = config.mqtt.tls
     for key, path in (
         (("mqtt", "password_file"), config.password_path()),
+        (("camera", "password_file"), config.camera_password_path()),
         (("mqtt", "tls", "key_file"), Path(tls.key_file) if tls and tls.key_file else None),
     ):
         if path is not None and path.stat().st_mode & stat.S_IROTH:

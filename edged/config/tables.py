@@ -8,7 +8,7 @@ allowed, in the words that a person reads when the value is wrong. No sentence r
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic import PlainValidator as Plain
@@ -23,6 +23,8 @@ NAME_WORDS = "1 to 32 of a-z, 0-9, _ and -, the first a letter or digit"
 MAX_RULES = 32
 FULL_REGION = "full"
 PORT, TLS_PORT = 1883, 8883
+NETWORK_SCHEMES = ("rtsp:", "rtsps:")
+Scheme = Literal["v4l2", "picamera2", "rtsp", "rtsps", "file"]
 
 
 class Table(BaseModel):
@@ -62,15 +64,18 @@ class DeviceTable(Table):
 
 
 class CameraTable(Table):
-    """[camera]: where pictures come from. `source` has its path made absolute."""
+    """[camera]: where pictures come from. `source` has its path made absolute. The password is never held here."""
 
-    source: Annotated[str, AfterValidator(values.source), Field(description="v4l2:PATH or file:CLIP_OR_FOLDER")]
+    source: Annotated[str, AfterValidator(values.source), Field(description=values.SOURCES)]
     width_px: Annotated[int, _range(16, 7680)] = 640
     height_px: Annotated[int, _range(16, 4320)] = 480
     fps: Annotated[float, Field(ge=0.01, le=120, description="frames a second from 0.01 to 120")] = 10.0
     rotate_deg: Annotated[
         Literal[0, 90, 180, 270], BeforeValidator(values.quarter_turn), Field(description="0, 90, 180 or 270")
     ] = 0
+    username: Annotated[Text | None, Field(max_length=256, description="the login at the camera")] = None
+    password_file: Annotated[str | None, _file("the password alone")] = None
+    key_frames_only: Annotated[bool, Field(description="true or false")] = False
     privacy_masks: Annotated[
         tuple[Mask, ...], Field(max_length=32, description="at most 32 boxes [[left, top, right, bottom], ...]")
     ] = ()
@@ -78,21 +83,51 @@ class CameraTable(Table):
     at_end: Annotated[Literal["loop", "stop"], Field(description='"loop" or "stop"')] = "loop"
 
     @property
-    def scheme(self) -> Literal["v4l2", "file"]:
+    def scheme(self) -> Scheme:
         """The kind of camera."""
-        return "file" if self.source.startswith("file:") else "v4l2"
+        return cast("Scheme", self.source.partition(":")[0])
 
     @property
     def path(self) -> Path:
         """The device, clip or folder, absolute."""
         return Path(self.source.partition(":")[2])
 
+    @property
+    def index(self) -> int:
+        """Which of the CSI cameras."""
+        return int(self.source.partition(":")[2])
+
     @field_validator("pace", "at_end")
     @classmethod
     def _file_only(cls, value: str, info: ValidationInfo) -> str:
-        if str(info.data.get("source", "file:")).startswith("v4l2:"):
-            raise ValueError("belongs to a file: camera only; take it out")
+        _check_belongs(("file:",), info)
         return value
+
+    @field_validator("username", "key_frames_only")
+    @classmethod
+    def _network_only(cls, value: object, info: ValidationInfo) -> object:
+        _check_belongs(NETWORK_SCHEMES, info)
+        return value
+
+    @field_validator("password_file")
+    @classmethod
+    def _readable(cls, value: str, info: ValidationInfo) -> str:
+        _check_belongs(NETWORK_SCHEMES, info)
+        return _password_file(value, info)
+
+
+def _check_belongs(schemes: tuple[str, ...], info: ValidationInfo) -> None:
+    """Refuses a key that another kind of camera has."""
+    if not str(info.data.get("source", schemes[0])).startswith(schemes):
+        raise ValueError(f"belongs to {' and '.join(schemes)} cameras only; take it out")
+
+
+def _password_file(value: str, info: ValidationInfo) -> str:
+    if info.data.get("username", "") is None:
+        raise ValueError("a password needs a username beside it")
+    path = values.anchored(value, info)
+    read_password(Path(path))
+    return path
 
 
 class ModelTable(Table):
@@ -102,6 +137,13 @@ class ModelTable(Table):
         str, AfterValidator(values.model_name), Field(description="a name in the model store, or a path")
     ] = "efficientnet-lite0-int8"
     threads: Annotated[int | None, _range(1, 64)] = None
+
+
+class MotionTable(Table):
+    """[motion]: the gate in front of the classifier."""
+
+    enabled: Annotated[bool, Field(description="true or false")] = True
+    idle_fps: Annotated[float, Field(ge=0.01, le=120, description="frames a second from 0.01 to 120")] = 0.5
 
 
 class RegionTable(Table):
@@ -194,11 +236,7 @@ class MqttTable(Table):
     @field_validator("password_file")
     @classmethod
     def _readable(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("username", "") is None:
-            raise ValueError("a password needs a username beside it")
-        path = values.anchored(value, info)
-        read_password(Path(path))
-        return path
+        return _password_file(value, info)
 
 
 class OutboxTable(Table):
@@ -220,6 +258,7 @@ class Document(Table):
     device: DeviceTable
     camera: CameraTable
     model: ModelTable
+    motion: MotionTable
     region: Annotated[tuple[RegionTable, ...], Field(max_length=32, description="at most 32 [[region]] tables")] = ()
     rule: Annotated[
         tuple[RuleTable, ...], Field(min_length=1, max_length=MAX_RULES, description="1 to 32 [[rule]] tables")

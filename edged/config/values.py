@@ -10,11 +10,15 @@ import ipaddress
 import os
 import re
 from pathlib import Path, PurePath
+from urllib.parse import urlsplit
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from edged.core.types import Box
+
+SOURCES = "v4l2:PATH, picamera2:NUMBER, rtsp://ADDRESS, rtsps://ADDRESS or file:CLIP_OR_FOLDER"
+INSTEAD = "take it out, and use username and password_file instead"
 
 
 def box(value: object) -> Box:
@@ -62,16 +66,32 @@ def source(value: str, info: ValidationInfo) -> str:
     scheme, colon, rest = value.partition(":")
     paths = colon and scheme in ("v4l2", "file")
     if re.search(r"//[^/]*@", rest) if paths else "@" in value:
-        raise ValueError("a login inside the address is refused, because addresses end up in logs; take it out")
-    if scheme in ("picamera2", "rtsp", "rtsps"):
-        raise ValueError(f"{scheme}: cameras are not in this version; allowed: v4l2:PATH or file:CLIP_OR_FOLDER")
+        raise ValueError("a login inside the address is refused, because addresses end up in logs; " + INSTEAD)
+    if not colon or scheme not in ("v4l2", "file", "picamera2", "rtsp", "rtsps"):
+        raise ValueError(f"names no kind of camera; allowed: {SOURCES}")
+    if scheme == "picamera2":
+        if not re.fullmatch(r"[0-9]", rest):
+            raise ValueError("picamera2: takes the number of a CSI camera, such as picamera2:0")
+        return value
     if not paths:
-        raise ValueError("names no kind of camera; allowed: v4l2:PATH or file:CLIP_OR_FOLDER")
+        return _address(value)
     if "://" in rest or rest.startswith("//"):
         raise ValueError(f"{scheme}: takes a path on this device, never an address on the network")
     if scheme == "v4l2" and not rest.startswith("/"):
         raise ValueError("v4l2: takes the path of a device, such as v4l2:/dev/v4l/by-id/... or v4l2:/dev/video0")
     return f"{scheme}:{anchored(rest, info)}"
+
+
+def _address(value: str) -> str:
+    """rtsp://HOST[:PORT][/PATH], as the camera's manual has it."""
+    try:
+        parts = urlsplit(value)
+        known = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not value.isprintable() or " " in value:
+        raise ValueError("is no address of a camera; allowed: such as rtsp://camera.local:554/stream2")
+    return value
 
 
 def model_name(value: str, info: ValidationInfo) -> str:

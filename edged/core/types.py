@@ -1,13 +1,14 @@
 """The nouns that everything else is built on: plain values, frozen where they can be, no behaviour but arithmetic.
 
 Units are in the names: `t_s` is monotonic seconds, `utc_s` wall-clock seconds since 1970, `_px` pixels, `_ms`
-milliseconds. Sizes are (width, height), arrays are (height, width, channel). No type but `Frame` can hold pixels, and
-no payload is ever made from a `Frame`.
+milliseconds. Sizes are (width, height), arrays are (height, width, channel). No type but `Shot` and `Frame` can hold
+pixels, and no payload is ever made from one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ State = Literal["ON", "OFF", "unknown"]
 EventType = Literal["start", "end"]
 PipelineState = Literal["starting", "running", "camera_lost", "camera_fault", "model_fault", "paused", "stopping"]
 ClockQuality = Literal["synced", "corrected", "unsynced"]
+
+Encoding = Literal["bgr", "yuyv", "yuv420", "jpeg"]
 
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -42,6 +45,22 @@ class Box:
         right = max(round(self.right * width_px), left + 1)
         bottom = max(round(self.bottom * height_px), top + 1)
         return left, top, right, bottom
+
+    def covering(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+        """Every pixel that the box touches, (left, top, right, bottom)."""
+        left, top = int(self.left * width_px), int(self.top * height_px)
+        right, bottom = math.ceil(self.right * width_px), math.ceil(self.bottom * height_px)
+        return left, top, min(right, width_px), min(bottom, height_px)
+
+    def turned_back(self, rotate_deg: int) -> Box:
+        """The same box in the picture before it was turned clockwise by that much."""
+        if rotate_deg == 90:
+            return Box(self.top, 1.0 - self.right, self.bottom, 1.0 - self.left)
+        if rotate_deg == 180:
+            return Box(1.0 - self.right, 1.0 - self.bottom, 1.0 - self.left, 1.0 - self.top)
+        if rotate_deg == 270:
+            return Box(1.0 - self.bottom, self.left, 1.0 - self.top, self.right)
+        return self
 
 
 FULL = Box(0.0, 0.0, 1.0, 1.0)
@@ -125,17 +144,98 @@ class ModelSpec:
         return self.input_tensor.shape[2], self.input_tensor.shape[1]
 
 
-@dataclass(slots=True)
-class Frame:
-    """One picture from a camera, masked and rotated, ready to be classified.
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """What a camera delivers.
 
     Attributes:
-        pixels: (height, width, 3) uint8, BGR. Borrowed: valid until the camera's next `newest()`.
+        width_px, height_px: of the picture as it comes, before rotation.
+        encoding: bgr: (height, width, 3); yuyv: (height, width, 2), YUV 4:2:2 as Y0 U Y1 V; yuv420: the planes Y, U, V
+            one after the other (I420), without padding; jpeg: one JPEG file a picture.
+    """
+
+    width_px: int
+    height_px: int
+    encoding: Encoding
+
+    @property
+    def size_bytes(self) -> int:
+        """Of one picture; for jpeg the most that is taken."""
+        pixels = self.width_px * self.height_px
+        return {"bgr": pixels * 3, "yuyv": pixels * 2, "yuv420": pixels * 3 // 2, "jpeg": pixels * 2}[self.encoding]
+
+
+@dataclass(slots=True)
+class Shot:
+    """One picture as the driver delivered it: not decoded, not rotated, not masked. Never leaves the camera edge.
+
+    Attributes:
+        data: (PictureFormat.size_bytes,) uint8, a kept buffer.
+        size_bytes: how much of it is the picture.
         t_s: when it was taken, monotonic seconds (for a clip: the clip's own time).
     """
 
-    pixels: Pixels
+    data: Pixels
+    size_bytes: int
     t_s: float
+
+
+class Frame:
+    """One picture from a camera, masked. Borrowed until the camera's next `newest()`.
+
+    What nobody looks at is never decoded: `pixels` and `luma` may be made when they are first asked for. What is
+    classified is never turned or converted whole: who reads it crops and shrinks first, then converts, then turns.
+
+    Args:
+        pixels: the picture, or what makes it.
+        luma: its brightness, or what makes it; left out, the picture's green channel stands for it.
+
+    Attributes:
+        t_s: when it was taken, monotonic seconds (for a clip: the clip's own time).
+        repeated: the camera delivered the very same bytes as for the frame before, which no living sensor does.
+        encoding: what `pixels` are: bgr, yuyv or yuv420, see `PictureFormat`.
+        rotate_deg: how far `pixels` have to be turned, clockwise, to be what regions and masks speak of.
+    """
+
+    __slots__ = ("_luma", "_pixels", "encoding", "repeated", "rotate_deg", "t_s")
+
+    def __init__(
+        self,
+        pixels: Pixels | Callable[[], Pixels],
+        t_s: float,
+        luma: Pixels | Callable[[], Pixels] | None = None,
+        repeated: bool = False,
+        *,
+        encoding: Encoding = "bgr",
+        rotate_deg: int = 0,
+    ) -> None:
+        self._pixels = pixels
+        self.t_s = t_s
+        self.repeated = repeated
+        self.encoding: Encoding = encoding
+        self.rotate_deg = rotate_deg
+        self._luma = luma
+
+    @property
+    def pixels(self) -> Pixels:
+        """The picture as the sensor saw it, masked, uint8: (height, width, 3) for bgr, (height, width, 2) for yuyv,
+        (height * 3 / 2, width) for yuv420. Not larger than the model and its regions have use for.
+
+        Raises:
+            CameraError: what was delivered cannot be decoded after all.
+        """
+        if callable(self._pixels):
+            self._pixels = self._pixels()
+        return self._pixels
+
+    @property
+    def luma(self) -> Pixels:
+        """(height, width) uint8, brightness: the same picture, turned as people see it, and much smaller."""
+        if self._luma is None:
+            self._luma = self.pixels[:, :, 1]
+        elif callable(self._luma):
+            self._luma = self._luma()
+        return self._luma
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.core.errors import CameraError
-from edged.core.types import Frame, Pixels
+from edged.core.types import PictureFormat, Pixels, Shot
 from edged.ports import Clock, Stop
 
 log = logging.getLogger("edged.camera")
@@ -55,19 +55,20 @@ class FileSource:
         self._clock = clock
         self._stop = stop
         self._reel: _Reel | None = None
+        self._size = (0, 0)
         self._rate = fps
         self._t0_s = -math.inf
         self._index = 0
 
-    def open(self) -> tuple[int, int]:
-        """Opens the file: the size of its first picture, which all others are brought to."""
+    def open(self) -> PictureFormat:
+        """Opens the file: the format of its first picture, whose size all others are brought to."""
         next_s = self._t0_s + self._index / self._rate
         self._reel = _reel(self._path)
-        size = self._reel.open()
+        self._size = self._reel.open()
         self._rate = self._reel.rate or self._fps
         self._t0_s = max(self._clock.monotonic(), next_s)
         self._index = 0
-        return size
+        return PictureFormat(*self._size, "bgr")
 
     def grab(self) -> float | None:
         """The next picture's time, waited for where the pace is realtime; None at the end."""
@@ -87,16 +88,21 @@ class FileSource:
                 self._stop.wait(early_s)
         return t_s
 
-    def retrieve(self, out: Frame) -> None:
-        """Writes the picture into `out.pixels`."""
+    def retrieve(self, out: Shot) -> None:
+        """Writes the picture into `out.data`."""
         assert self._reel is not None
-        self._reel.show(out.pixels)
+        self._reel.show(out.data.reshape(self._size[1], self._size[0], 3))
+        out.size_bytes = out.data.size
 
     def close(self) -> None:
         """Closes the file."""
         if self._reel is not None:
             self._reel.close()
             self._reel = None
+
+    def came_back(self) -> bool:
+        """A file that is put back is found by the next opening."""
+        return False
 
     def _turn(self, decode: bool) -> bool:
         """Goes to the next picture: False at the end where it is not to be looped."""

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from edged.core.types import Frame, Look, Pixels
+from edged.core.types import Frame, Look, PictureFormat, Pixels, Shot
 from edged.ports import Clock
 
 
@@ -26,21 +26,26 @@ class MemorySource:
         self._clock = clock
         self._count = 0
 
-    def open(self) -> tuple[int, int]:
-        """The size of the pictures."""
-        return self._size
+    def open(self) -> PictureFormat:
+        """The format of the pictures."""
+        return PictureFormat(*self._size, "bgr")
 
     def grab(self) -> float:
         """There is always a next one."""
         self._count += 1
         return self._clock.monotonic()
 
-    def retrieve(self, out: Frame) -> None:
+    def retrieve(self, out: Shot) -> None:
         """A copy, as a driver makes one."""
-        np.copyto(out.pixels, self.pictures[self._count % len(self.pictures)])
+        np.copyto(out.data, self.pictures[self._count % len(self.pictures)].reshape(-1))
+        out.size_bytes = out.data.size
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def came_back(self) -> bool:
+        """It never goes."""
+        return False
 
 
 class MemoryCamera:
@@ -50,7 +55,6 @@ class MemoryCamera:
 
     def __init__(self, source: MemorySource) -> None:
         self._source = source
-        self._frame = Frame(source.pictures[0], 0.0)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -61,7 +65,5 @@ class MemoryCamera:
 
     def newest(self, timeout_s: float) -> Look:  # noqa: ARG002
         """The next picture, at once."""
-        self._frame.t_s = self._source.grab()
         self._count += 1
-        self._frame.pixels = self._source.pictures[self._count % len(self._source.pictures)]
-        return self._frame
+        return Frame(self._source.pictures[self._count % len(self._source.pictures)], self._source.grab())

@@ -1,7 +1,7 @@
-"""Frames between the capture thread and the loop: which are due, and the slot of three kept buffers for the newest.
+"""Shots between the capture thread and the loop: which are due, and the slot of three kept buffers for the newest.
 
 Law: buffers change hands by swapping indices under one lock, pixels are never copied, and nothing is allocated but
-when the picture's size changes. Knows no camera, no clock (time is the frames' own) and no cv2.
+when the picture's format changes. Knows no camera, no clock (time is the shots' own) and no cv2.
 """
 
 from __future__ import annotations
@@ -11,54 +11,62 @@ import threading
 
 import numpy as np
 
-from edged.core.types import Frame
+from edged.core.types import PictureFormat, Shot
 
 
-class FrameSlot:
-    """One producer, one consumer, three frames: one being written, one waiting, one being read.
+class ShotSlot:
+    """One producer, one consumer, three shots: one being written, one waiting, one being read.
 
     The producer writes into `back` and calls `publish()`; the consumer calls `take()`.
 
     Args:
-        lockstep: the producer waits until the consumer took the previous frame, so that none is dropped. Otherwise
+        lockstep: the producer waits until the consumer took the previous shot, so that none is dropped. Otherwise
             the newest wins.
 
     Attributes:
-        dropped: frames that were published and overwritten before anybody took them.
+        format: of the shots to come; None before the first `refit()`. The producer's.
+        dropped: shots that were published and overwritten before anybody took them.
     """
 
     def __init__(self, lockstep: bool = False) -> None:
+        self.format: PictureFormat | None = None
         self.dropped = 0
         self._lockstep = lockstep
         self._condition = threading.Condition(threading.Lock())
-        self._frames: list[Frame] = []
+        self._shots: list[tuple[Shot, PictureFormat]] = []
         self._back, self._ready, self._front = 0, 1, 2
         self._unread = False
         self._closed = False
 
     @property
-    def back(self) -> Frame:
-        """The producer's own frame, from one `publish()` to the next; its `t_s` is the producer's to set."""
-        return self._frames[self._back]
+    def back(self) -> Shot:
+        """The producer's own shot, from one `publish()` to the next; its `t_s` is the producer's to set."""
+        return self._shots[self._back][0]
 
-    def resize(self, width_px: int, height_px: int) -> bool:
-        """Makes the buffers, (height_px, width_px, 3) uint8, where the size is new. The producer's.
+    @property
+    def unread(self) -> bool:
+        """Whether the consumer has not yet come for what was published last."""
+        return self._unread
 
-        A frame that the consumer holds stays as it is. One of the old size that nobody took is dropped; in lockstep
+    def refit(self, picture_format: PictureFormat) -> bool:
+        """Makes the buffers where the format is new. The producer's.
+
+        A shot that the consumer holds stays as it is. One of the old format that nobody took is dropped; in lockstep
         it is waited for.
 
         Returns:
             False when the slot is closed.
         """
-        shape = (height_px, width_px, 3)
         with self._condition:
-            if self._frames and self._frames[0].pixels.shape == shape:
+            if picture_format == self.format:
                 return not self._closed
             self._wait_until_taken()
             if self._unread:
                 self.dropped += 1
                 self._unread = False
-            self._frames = [Frame(np.zeros(shape, np.uint8), 0.0) for _ in range(3)]
+            buffers = [np.zeros(picture_format.size_bytes, np.uint8) for _ in range(3)]
+            self._shots = [(Shot(buffer, 0, 0.0), picture_format) for buffer in buffers]
+            self.format = picture_format
             return not self._closed
 
     def publish(self) -> bool:
@@ -78,8 +86,8 @@ class FrameSlot:
             self._condition.notify_all()
             return True
 
-    def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame that was not yet taken, waited for at most `timeout_s`. The consumer's.
+    def take(self, timeout_s: float) -> tuple[Shot, PictureFormat] | None:
+        """The newest shot that was not yet taken, waited for at most `timeout_s`. The consumer's.
 
         Borrowed: written by nobody else until the next call that returns one. None also when woken by `wake()`.
         """
@@ -91,7 +99,7 @@ class FrameSlot:
             self._front, self._ready = self._ready, self._front
             self._unread = False
             self._condition.notify_all()
-            return self._frames[self._front]
+            return self._shots[self._front]
 
     def wake(self) -> None:
         """Ends a `take()` that waits: there is something to know that is no frame."""

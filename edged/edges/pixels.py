@@ -1,7 +1,8 @@
-"""Pixel work, always into a given buffer: crop, then shrink, then convert, then one table into the tensor.
+"""From a region of a frame to the input tensor: crop, then shrink, then convert, then turn, then one table.
 
-Every step runs once, on the smallest picture that serves. cv2 silently allocates a new picture where `dst` does not
-fit, so each plan is tried once when it is made and refuses to go on if a step did not write where it was told.
+Law: every step runs once, on the smallest picture that serves, into a given buffer. cv2 silently allocates a new
+picture where `dst` does not fit, so each plan is tried once when it is made and refuses to go on if a step did not
+write where it was told.
 """
 
 from __future__ import annotations
@@ -14,33 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.core.quantization import pixel_table
-from edged.core.types import Box, Fit, ModelSpec, Pixels
+from edged.core.types import Box, Encoding, Fit, Frame, ModelSpec, Pixels, Region
+from edged.edges.pixels_sampling import sampler
 
 # One thread: OpenCV's workers spin while they wait and would take a core from invoke().
 cv2.setNumThreads(1)
 
-_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_PREFILTER_FACTOR = 3
-"""From this shrink factor on, bilinear sampling skips whole pixels: average blocks first."""
-
-
+ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 MAX_PLANS = 256
 
 
-def rotate(pixels: Pixels, rotate_deg: int, out: Pixels) -> None:
-    """Turns a picture clockwise by 90, 180 or 270 degrees into `out`, whose sides must be swapped accordingly."""
-    if cv2.rotate(pixels, _ROTATIONS[rotate_deg], dst=out) is not out:
-        raise ValueError(f"rotated picture of {pixels.shape} does not fit {out.shape}")
-
-
-def blacken(pixels: Pixels, boxes: Sequence[tuple[int, int, int, int]]) -> None:
-    """Overwrites rectangles, (left, top, right, bottom) in pixels, with black."""
-    for left, top, right, bottom in boxes:
-        pixels[top:bottom, left:right] = 0
-
-
 class Preprocessor:
-    """From a region of a BGR frame to the input tensor, for one model.
+    """From a region of a frame to the input tensor, for one model.
 
     Args:
         spec: says color, mean, std and the input tensor.
@@ -48,68 +34,73 @@ class Preprocessor:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._size = spec.input_size
-        self._grey = spec.input.color == "grey"
-        self._code = {"rgb": cv2.COLOR_BGR2RGB, "grey": cv2.COLOR_BGR2GRAY, "bgr": None}[spec.input.color]
+        self._color = spec.input.color
         table = pixel_table(spec.input, spec.input_tensor)
         self._eight_bit = spec.input_tensor.quantization is not None
         # cv2 knows no int8 tables: the bytes are the same as uint8, and so are the tensor's.
         self._table: NDArray[Any] = table.view(np.uint8) if self._eight_bit else table
         self._flip = _flipped_bits(self._table)
-        bars = np.rint(np.broadcast_to(spec.input.mean, 3)).clip(0, 255)
-        self._bars = bars[::-1] if spec.input.color == "rgb" else bars
-        self._plans: dict[tuple[Box, Fit, tuple[int, ...]], Plan] = {}
+        self._bars = np.rint(np.broadcast_to(spec.input.mean, 3)).clip(0, 255)
+        self._plans: dict[tuple[Box, Fit, tuple[int, ...], Encoding, int], Plan] = {}
 
-    def into(self, pixels: Pixels, box: Box, fit: Fit, tensor: NDArray[Any]) -> None:
+    def into(self, frame: Frame, box: Box, fit: Fit, tensor: NDArray[Any]) -> None:
         """Writes one region into the input tensor.
 
         Args:
-            pixels: (height, width, 3) uint8 BGR; read only.
+            frame: read only.
             box, fit: of the region.
             tensor: the interpreter's own view, (1, height, width, channels); not kept.
         """
-        target = tensor[0, :, :, 0] if self._grey else tensor[0]
+        target = tensor[0, :, :, 0] if self._color == "grey" else tensor[0]
         if self._eight_bit:
             target = target.view(np.uint8)
-        key = (box, fit, pixels.shape)
+        pixels = frame.pixels
+        key = (box, fit, pixels.shape, frame.encoding, frame.rotate_deg)
         plan = self._plans.get(key)
         if plan is None:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()  # a camera that keeps changing its size
-            plan = self._plans[key] = self._plan(box, fit, pixels.shape)
+            plan = self._plans[key] = self._plan(box, fit, pixels.shape, frame.encoding, frame.rotate_deg)
             if plan(pixels, target) is not target:
                 raise ValueError(f"cv2 did not write into the input tensor of {tensor.shape} {tensor.dtype}")
         else:
             plan(pixels, target)
 
-    def _plan(self, box: Box, fit: Fit, shape: tuple[int, ...]) -> Plan:
-        """The steps for one region of frames of one size, with every buffer that they need."""
-        height_px, width_px = shape[:2]
-        crop, inner = geometry(box.pixels(width_px, height_px), fit, self._size)
-        canvas = np.empty((self._size[1], self._size[0], 3), dtype=np.uint8)
-        canvas[:] = self._bars
+    def _plan(self, box: Box, fit: Fit, shape: tuple[int, ...], encoding: Encoding, rotate_deg: int) -> Plan:
+        """The steps for one region of frames of one kind, with every buffer that they need."""
+        size_px = (shape[1], shape[0] * 2 // 3 if encoding == "yuv420" else shape[0])
+        crop, inner = placed(box, fit, size_px, self._size, rotate_deg)
+        width_px, height_px = self._size if rotate_deg in (0, 180) else self._size[::-1]
+        # YUV becomes what the model wants at once, BGR is converted when it is small.
+        rgb = encoding != "bgr" and self._color == "rgb"
+        canvas = np.empty((height_px, width_px, 3), dtype=np.uint8)
+        canvas[:] = self._bars if rgb or self._color != "rgb" else self._bars[::-1]
         left, top, right, bottom = inner
-        shrink = _shrink(crop, canvas[top:bottom, left:right])
-        code, flip, table = self._code, self._flip, self._table
-        converted = np.empty(canvas.shape[:2] if self._grey else canvas.shape, dtype=np.uint8)
+        sample = sampler(encoding, size_px, crop, canvas[top:bottom, left:right], rgb)
+        turn = _turning(canvas, rotate_deg)
+        code = None if rgb else {"rgb": cv2.COLOR_BGR2RGB, "grey": cv2.COLOR_BGR2GRAY, "bgr": None}[self._color]
+        flip, table = self._flip, self._table
+        grey = self._color == "grey"
+        converted = np.empty(self._size[::-1] if grey else (*self._size[::-1], 3), dtype=np.uint8)
 
         def look_up(pixels: Pixels, target: Pixels) -> Any:
-            shrink(pixels)
-            small = canvas if code is None else cv2.cvtColor(canvas, code, dst=converted)
-            return cv2.LUT(small, table, dst=target)
+            sample(pixels)
+            small = turn()
+            return cv2.LUT(small if code is None else cv2.cvtColor(small, code, dst=converted), table, dst=target)
 
         if flip is None:
             return look_up
 
         def flip_bits(pixels: Pixels, target: Pixels) -> Any:
-            shrink(pixels)
-            small = canvas if code is None else cv2.cvtColor(canvas, code, dst=target)
-            return np.bitwise_xor(small, flip, out=target)
+            sample(pixels)
+            small = turn()
+            return np.bitwise_xor(small if code is None else cv2.cvtColor(small, code, dst=target), flip, out=target)
 
         return flip_bits
 
 
 Plan = Callable[[Pixels, Pixels], Any]
-"""From a frame to the input tensor, which it returns; a float tensor comes as float32."""
+"""From a frame's pixels to the input tensor, which it returns; a float tensor comes as float32."""
 
 
 def _flipped_bits(table: NDArray[Any]) -> np.uint8 | None:
@@ -153,25 +144,39 @@ def geometry(
     return box_px, (x, y, x + w, y + h)
 
 
-def _shrink(crop: tuple[int, int, int, int], out: Pixels) -> Callable[[Pixels], None]:
-    left, top, right, bottom = crop
-    size = (out.shape[1], out.shape[0])
-    factor_x, factor_y = (right - left) / size[0], (bottom - top) / size[1]
-    exact = factor_x == factor_y and factor_x.is_integer()
-    blocks = int(min(factor_x, factor_y))
-    if exact or blocks < _PREFILTER_FACTOR:
-        # INTER_AREA at a factor that is no integer costs a fifth of an invoke and gains nothing measurable.
-        interpolation = cv2.INTER_AREA if exact else cv2.INTER_LINEAR
+def placed(
+    box: Box, fit: Fit, frame_px: tuple[int, int], size: tuple[int, int], rotate_deg: int
+) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
+    """`geometry` of a region in a picture that is yet to be turned: all of it as the sensor saw it.
 
-        def once(pixels: Pixels) -> None:
-            cv2.resize(pixels[top:bottom, left:right], size, dst=out, interpolation=interpolation)
+    Args:
+        box: of the turned picture.
+        frame_px: (width_px, height_px) as the picture lies in memory.
+        size: (width_px, height_px) of the model's input.
+    """
+    inner_size = size if rotate_deg in (0, 180) else size[::-1]
+    return geometry(box.turned_back(rotate_deg).pixels(*frame_px), fit, inner_size)
 
-        return once
-    half = np.empty(((bottom - top) // blocks, (right - left) // blocks, 3), dtype=np.uint8)
-    right, bottom = left + half.shape[1] * blocks, top + half.shape[0] * blocks
 
-    def twice(pixels: Pixels) -> None:
-        cv2.resize(pixels[top:bottom, left:right], half.shape[1::-1], dst=half, interpolation=cv2.INTER_AREA)
-        cv2.resize(half, size, dst=out, interpolation=cv2.INTER_LINEAR)
+def least_scale(regions: Sequence[Region], size: tuple[int, int], frame_px: tuple[int, int], rotate_deg: int) -> float:
+    """How far a picture may be shrunk, at most 1, before some region has fewer pixels than the model takes."""
+    scale = 0.0
+    for region in regions:
+        crop, inner = placed(region.box, region.fit, frame_px, size, rotate_deg)
+        scale = max(scale, (inner[2] - inner[0]) / (crop[2] - crop[0]), (inner[3] - inner[1]) / (crop[3] - crop[1]))
+    return min(scale, 1.0) or 1.0
 
-    return twice
+
+def _turning(canvas: Pixels, rotate_deg: int) -> Callable[[], Pixels]:
+    """What gives the canvas as people see it."""
+    if not rotate_deg:
+        return lambda: canvas
+    height, width = canvas.shape[:2]
+    turned = np.empty((height, width, 3) if rotate_deg == 180 else (width, height, 3), dtype=np.uint8)
+    code = ROTATIONS[rotate_deg]
+
+    def turn() -> Pixels:
+        cv2.rotate(canvas, code, dst=turned)
+        return turned
+
+    return turn

@@ -112,7 +112,7 @@ class TfliteClassifier:
     def prepare(self, frame: Frame, region: Region) -> None:
         """The picture into the input tensor."""
         self.last_t_s = frame.t_s
-        self._preprocessor.into(frame.pixels, region.box, region.fit, self._input())
+        self._preprocessor.into(frame, region.box, region.fit, self._input())
 
     def invoke(self) -> None:
         """The network; other threads run meanwhile.

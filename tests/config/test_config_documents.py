@@ -6,6 +6,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import get_args
 
+import pytest
+
 from edged.config import load
 from edged.config.problems import TABLES
 from edged.config.tables import TlsTable
@@ -51,12 +53,21 @@ def test_the_example_can_be_used_as_it_is():
     assert it.camera.scheme == "v4l2"
 
 
-def test_the_example_names_every_key_and_each_can_be_put_in_force(tmp_path):
+SOURCES = {"file:clip.mp4": ("pace", "at_end"), "rtsp://cam.local/1": ("username", "password_file", "key_frames_only")}
+"""Kinds of cameras, and the keys of [camera] that belong to this kind alone."""
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_example_names_every_key_and_each_can_be_put_in_force(tmp_path, source):
     text = complete(EXAMPLE.read_text(encoding="utf-8"))
     assert set(keys(text)) == KEYS
+    camera, rest = text.split("[model]")
+    for key in (key for other, keys in SOURCES.items() if other != source for key in keys):
+        camera = re.sub(rf"^{key} = .*$", "", camera, flags=re.MULTILINE)
+    text = f"{camera}[model]{rest}"
     (tmp_path / "password").write_text("x")
     (tmp_path / "password").chmod(0o600)
-    text = re.sub(r'^source = ".*"', 'source = "file:clip.mp4"', text, flags=re.MULTILINE)
+    text = re.sub(r'^source = ".*"', f'source = "{source}"', text, flags=re.MULTILINE)
     text = re.sub(r'^password_file = ".*"', 'password_file = "password"', text, flags=re.MULTILINE)
     authority = Authority(tmp_path)
     certificate, key = authority.sign("device")
@@ -73,12 +84,12 @@ def test_values_that_are_commented_out_are_the_defaults_they_claim_to_be():
     text = EXAMPLE.read_text(encoding="utf-8")
     both = tomllib.loads(complete(text))
     claimed = 0
-    for table in ("camera", "model", "mqtt", "outbox"):
+    for table in ("camera", "model", "motion", "mqtt", "outbox"):
         for key, value in both[table].items():
             if re.search(rf"^#{key} = .*# default", text, flags=re.MULTILINE):
                 assert getattr(getattr(it, table), key) == value, key
                 claimed += 1
-    assert claimed >= 18
+    assert claimed >= 21
     assert TlsTable().strict is both["mqtt"]["tls"]["strict"] is True
 
 

@@ -290,3 +290,36 @@ def test_certificates_are_beside_the_file_and_a_key_for_everybody_is_a_warning(t
 )
 def test_a_topic_prefix_outside_of_discovery_is_fine(tmp_path, words):
     assert config(tmp_path, f"{LEAST}{words}\n").mqtt.topic_prefix.startswith("homeassis")
+
+
+def network(tmp_path, file='password_file = "secret"'):
+    least = LEAST.replace('source = "v4l2:/dev/video0"', f'source = "rtsp://cam.local/1"\nusername = "viewer"\n{file}')
+    assert "rtsp" in least
+    return config(tmp_path, least)
+
+
+def test_the_cameras_password_is_read_like_the_brokers(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("ge heim\n")
+    (tmp_path / "secret").chmod(0o600)
+    it = network(tmp_path)
+    assert (it.camera.scheme, it.camera_password(), it.password()) == ("rtsp", "ge heim", None)
+    assert "ge heim" not in repr(it)
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    assert network(tmp_path, "").camera_password() is None
+    (folder / "camera-password").write_text("from systemd\n")
+    assert network(tmp_path, "").camera_password() == "from systemd"
+    (folder / "camera-password").write_text("")
+    with pytest.raises(ConfigError, match=r"camera\.password_file: .* is empty"):
+        network(tmp_path, "")
+
+
+def test_a_csi_camera_is_a_number(tmp_path):
+    it = config(tmp_path, LEAST.replace("v4l2:/dev/video0", "picamera2:1"))
+    assert (it.camera.scheme, it.camera.index) == ("picamera2", 1)
+
+
+def test_the_gate_is_on_unless_told(tmp_path):
+    it = config(tmp_path, LEAST)
+    assert (it.motion.enabled, it.motion.idle_fps) == (True, 0.5)

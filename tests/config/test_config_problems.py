@@ -14,6 +14,7 @@ GOOD = {
     "device": 'name = "porch"',
     "camera": 'source = "v4l2:/dev/video0"',
     "model": "",
+    "motion": "",
     "region": 'name = "door"\nbox = [0.1, 0.2, 0.5, 0.9]',
     "rule": 'label = "cat"\nregion = "door"',
     "mqtt": 'host = "broker.local"',
@@ -36,6 +37,7 @@ def problems(tmp_path, text):
 
 
 RTSP = 'source = "rtsp://anna:geheim@cam.local/1"'
+NETWORK = 'source = "rtsp://cam.local:8554/1?stream=2"'
 V4L2 = 'source = "v4l2:/dev/video0"'
 LABEL = 'label = "cat"'
 BOX = 'name = "door"\nbox = '
@@ -43,7 +45,14 @@ HOST = 'host = "broker.local"'
 BAD = [
     # table, its words, the line, the key, fragments of the sentence
     ("camera", f"{V4L2}\nfsp = 3", 3, "camera.fsp", "unknown key", "did you mean fps?"),
-    ("camera", f"{V4L2}\nusername = 'x'", 3, "camera.username", "unknown key", "belongs under [mqtt]"),
+    ("camera", f"{V4L2}\nhost = 'x'", 3, "camera.host", "unknown key", "belongs under [mqtt]"),
+    ("camera", f"{V4L2}\nusername = 'x'", 3, "camera.username", "rtsp: and rtsps: cameras only"),
+    ("camera", f"{V4L2}\npassword_file = 'x'", 3, "camera.password_file", "rtsp: and rtsps: cameras only"),
+    ("camera", f"{V4L2}\nkey_frames_only = true", 3, "camera.key_frames_only", "rtsp: and rtsps: cameras only"),
+    ("camera", f"{NETWORK}\npassword_file = 'x'", 3, "camera.password_file", "username beside it"),
+    ("camera", f"{NETWORK}\nusername = 'a'\npassword_file = 'x'", 4, "camera.password_file", "cannot be read"),
+    ("camera", f"{NETWORK}\nkey_frames_only = 1", 3, "camera.key_frames_only", "found 1", "true or false"),
+    ("camera", f"{NETWORK}\npace = 'max'", 3, "camera.pace", "file: cameras only"),
     ("camera", f"{V4L2}\n'a: b' = 3", 3, r"camera.'a\x3a b'", "allowed in [camera]: source, width_px"),
     ("camera", "", 1, "camera.source", "is missing", "v4l2:PATH"),
     ("camera", "source = 3", 2, "camera.source", "found 3", "v4l2:PATH"),
@@ -52,8 +61,15 @@ BAD = [
     ("camera", 'source = "file:http://anna:geheim@cam.local/1"', 2, "camera.source", "login"),
     ("camera", 'source = "anna:geheim@cam.local"', 2, "camera.source", "login"),
     ("camera", 'source = "rtsp://anna:ge/heim@cam.local/1"', 2, "camera.source", "login"),
-    ("camera", 'source = "rtsp://cam.local/1"', 2, "camera.source", "not in this version", "v4l2:PATH or file:"),
-    ("camera", 'source = "picamera2:0"', 2, "camera.source", "not in this version"),
+    ("camera", 'source = "rtsp:cam.local/1"', 2, "camera.source", "no address of a camera", "rtsp://camera.local"),
+    ("camera", 'source = "rtsp:///1"', 2, "camera.source", "no address of a camera"),
+    ("camera", 'source = "rtsp://cam.local:65536/1"', 2, "camera.source", "no address of a camera"),
+    ("camera", 'source = "rtsp://cam.local/a b"', 2, "camera.source", "no address of a camera"),
+    ("camera", 'source = "RTSP://cam.local/1"', 2, "camera.source", "no kind of camera", "rtsp://"),
+    ("camera", 'source = "picamera2:first"', 2, "camera.source", "number of a CSI camera"),
+    ("camera", 'source = "picamera2:"', 2, "camera.source", "number of a CSI camera"),
+    ("motion", "idle_fps = 0", 2, "motion.idle_fps", "found 0", "from 0.01 to 120"),
+    ("motion", "enabled = 1", 2, "motion.enabled", "found 1", "true or false"),
     ("camera", 'source = "file:http://cam.local/1"', 2, "camera.source", "never an address"),
     ("camera", 'source = "file://cam.local/1"', 2, "camera.source", "never an address"),
     ("camera", 'source = "v4l2:0"', 2, "camera.source", "/dev/video0"),
@@ -72,8 +88,8 @@ BAD = [
     ("camera", f"{V4L2}\nrotate_deg = 45", 3, "camera.rotate_deg", "found 45", "0, 90, 180 or 270"),
     ("camera", f"{V4L2}\nrotate_deg = false", 3, "camera.rotate_deg", "found false"),
     ("camera", f"{V4L2}\nrotate_deg = 0.0", 3, "camera.rotate_deg", "found 0.0"),
-    ("camera", f"{V4L2}\npace = 'max'", 3, "camera.pace", "file: camera only"),
-    ("camera", f"{V4L2}\nat_end = 'stop'", 3, "camera.at_end", "file: camera only"),
+    ("camera", f"{V4L2}\npace = 'max'", 3, "camera.pace", "file: cameras only"),
+    ("camera", f"{V4L2}\nat_end = 'stop'", 3, "camera.at_end", "file: cameras only"),
     ("camera", "source = 'file:/x'\nat_end = 'end'", 3, "camera.at_end", "found 'end'", '"loop" or "stop"'),
     ("camera", f"{V4L2}\nprivacy_masks = [0.5]", 3, "camera.privacy_masks[1]", "four numbers"),
     ("camera", f"{V4L2}\nprivacy_masks = 'x'", 3, "camera.privacy_masks", "found 'x'", "at most 32 boxes"),
@@ -200,11 +216,11 @@ def test_a_bad_value_is_told_with_its_line(tmp_path, table, words, line, key, fr
 @pytest.mark.parametrize(
     ("text", "line", "fragment"),
     [
-        ("[motion]\n" + written(), 1, "motion: unknown key; allowed in the file: [device], [camera]"),
-        (written().replace("[[rule]]", "[[rules]]"), 10, "rules: unknown key; did you mean rule?"),
+        ("[movement]\n" + written(), 1, "movement: unknown key; allowed in the file: [device], [camera]"),
+        (written().replace("[[rule]]", "[[rules]]"), 12, "rules: unknown key; did you mean rule?"),
         (
             written().replace("[[rule]]", "[rule]"),
-            10,
+            12,
             "rule: found a table; allowed: a table that begins with [[rule]]",
         ),
         ("camera = 3\n" + written().replace("[camera]", "[x]"), 1, "camera: found 3; allowed: a table that begins"),

@@ -45,8 +45,20 @@ def test_only_pictures_that_are_due_are_decoded(clock):
     source = ScriptedSource()
     camera = CaptureCamera(source, clock, 10.0)
     with watching(camera, source):
-        source.feed(*((100 + index / 30, index) for index in range(30)))
-        assert source.retrieved == 10
+        for index in range(30):
+            source.feed((100 + index / 30, index))
+            camera.newest(0.0)
+        assert (source.retrieved, camera.taken, camera.dropped) == (10, 10, 0)
+
+
+def test_a_loop_that_comes_late_finds_the_newest_picture_and_not_the_one_that_was_due(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 5.0)
+    with watching(camera, source):
+        source.feed(*((100 + index / 30, index) for index in range(6)))
+        frame = camera.newest(0.0)
+        assert (frame.t_s, frame.pixels.max()) == (100 + 5 / 30, 5)
+        assert (camera.taken, camera.dropped) == (1, 5)
 
 
 def test_in_lockstep_every_picture_comes_and_then_the_end(clock):
@@ -64,20 +76,18 @@ def test_in_lockstep_every_picture_comes_and_then_the_end(clock):
     assert source.closed == 1
 
 
-def test_rotation_and_masks_are_done_before_the_picture_is_seen(clock):
+def test_masks_are_laid_on_before_the_picture_is_seen_and_rotation_is_left_to_who_reads_it(clock):
     source = ScriptedSource()
-    picture = np.full((48, 64, 3), 100, np.uint8)
-    picture[0, 0], picture[0, -1], picture[-1, -1], picture[-1, 0] = 1, 2, 3, 4
     mask = Box(0.5, 0.0, 1.0, 0.25)  # of the turned picture, 48 wide and 64 high: the upper right
     camera = CaptureCamera(source, clock, 30.0, rotate_deg=90, masks=[mask])
     with watching(camera, source):
-        source.feed((1.0, picture))
-        pixels = camera.newest(0.0).pixels
-    assert pixels.shape == (64, 48, 3)
-    assert [int(pixels[y, x, 0]) for y, x in ((0, 0), (0, -1), (-1, -1), (-1, 0))] == [4, 0, 2, 3]
-    assert not pixels[:16, 24:].any()
-    assert np.all(pixels[16:-1] == 100)
-    assert np.all(pixels[1:16, :24] == 100)
+        source.feed((1.0, 100))
+        frame = camera.newest(0.0)
+    assert (frame.pixels.shape, frame.rotate_deg) == ((48, 64, 3), 90)
+    turned = np.rot90(frame.pixels, -1)
+    assert not turned[:16, 24:].any()
+    assert np.all(turned[16:] == 100)
+    assert np.all(turned[:16, :24] == 100)
 
 
 def test_masks_without_rotation(clock):
@@ -99,12 +109,13 @@ def test_another_size_after_an_opening(clock):
     with watching(camera, source):
         source.feed((1.0, 50))
         held = camera.newest(0.0).pixels
-        assert held.shape == (64, 48, 3)
+        assert held.shape == (48, 64, 3)
         source.feed(CameraError("unplugged"), (clock.monotonic(), 60))
         frame = look_for(camera, Frame)
-        assert frame.pixels.shape == (32, 16, 3)
-        assert (frame.pixels[:16].max(), frame.pixels[16:].min()) == (0, 60)
-        assert held[-1, -1, 0] == 50
+        turned = np.rot90(frame.pixels, 1)
+        assert turned.shape == (32, 16, 3)
+        assert (turned[:16].max(), turned[16:].min()) == (0, 60)
+        assert held.max() == 50
 
 
 class EndlessSource(ScriptedSource):
@@ -115,7 +126,8 @@ class EndlessSource(ScriptedSource):
         return self.asked / 30
 
     def retrieve(self, out):
-        out.pixels.fill(self.asked % 256)
+        out.data.fill(self.asked % 256)
+        out.size_bytes = out.data.size
 
 
 def test_a_thousand_frames_leave_nothing_behind(clock):

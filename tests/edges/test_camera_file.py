@@ -3,15 +3,15 @@
 import tracemalloc
 
 import cv2
-import numpy as np
 import pytest
 
 from edged.core.errors import CameraError
-from edged.core.types import End, Frame
+from edged.core.types import End, Frame, PictureFormat
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource, probe
 from tests.fakes import FakeClock
 from tests.scenes import SIZE, flat, write_clip, write_picture
+from tests.shots import empty
 
 
 class ClockStop:
@@ -53,13 +53,14 @@ def clip(tmp_path):
 
 def played(source, most=1000):
     """(t_s, level) of each picture up to the end; the source is left open."""
-    width_px, height_px = source.open()
-    frame = Frame(np.zeros((height_px, width_px, 3), np.uint8), 0.0)
+    opened = source.open()
+    shot = empty(opened.width_px, opened.height_px)
     pictures = []
     while len(pictures) < most and (t_s := source.grab()) is not None:
-        source.retrieve(frame)
-        assert frame.pixels.min() == frame.pixels.max()
-        pictures.append((t_s, int(frame.pixels[0, 0, 0])))
+        source.retrieve(shot)
+        assert shot.size_bytes == shot.data.size
+        assert shot.data.min() == shot.data.max()
+        pictures.append((t_s, int(shot.data[0])))
     return pictures
 
 
@@ -73,7 +74,7 @@ def test_a_clip_gives_every_picture_once_at_its_own_time(source, clip, clock):
 
 
 def test_the_size_is_the_clips(source, clip):
-    assert source(clip).open() == SIZE
+    assert source(clip).open() == PictureFormat(*SIZE, "bgr")
 
 
 def test_two_runs_are_the_same(clip):
@@ -104,13 +105,13 @@ def test_realtime_waits_for_each_pictures_time(source, clip, clock):
 def test_realtime_skips_what_is_late(source, clip, clock):
     t0_s = clock.monotonic()
     playing = source(clip, pace="realtime")
-    width_px, height_px = playing.open()
-    frame = Frame(np.zeros((height_px, width_px, 3), np.uint8), 0.0)
+    opened = playing.open()
+    shot = empty(opened.width_px, opened.height_px)
     assert playing.grab() == t0_s
     clock.advance(10.5 / 25.0)
     assert playing.grab() == pytest.approx(t0_s + 10 / 25.0)
-    playing.retrieve(frame)
-    assert frame.pixels[0, 0, 0] == 100
+    playing.retrieve(shot)
+    assert shot.data[0] == 100
 
 
 def test_realtime_never_lags_however_late_it_is(source, clip, clock):
@@ -226,12 +227,12 @@ def test_a_clip_is_decoded_into_the_given_buffer_and_nothing_grows(source, tmp_p
     path = write_clip(tmp_path / "long.avi", (flat(index % 256, size) for index in range(1300)), 30.0)
     playing = source(path)
     playing.open()
-    frame = Frame(np.zeros((120, 160, 3), np.uint8), 0.0)
+    shot = empty(160, 120)
 
     def play(count):
         for _ in range(count):
             assert playing.grab() is not None
-            playing.retrieve(frame)
+            playing.retrieve(shot)
 
     play(100)
     tracemalloc.start()
@@ -244,8 +245,8 @@ def test_a_clip_is_decoded_into_the_given_buffer_and_nothing_grows(source, tmp_p
     finally:
         tracemalloc.stop()
     assert after - before < 2048
-    assert peak - before < frame.pixels.nbytes / 4
-    assert frame.pixels[0, 0, 0] == 1199 % 256
+    assert peak - before < shot.data.nbytes / 4
+    assert shot.data[0] == 1199 % 256
 
 
 def test_numpy_arrays_of_cv2_are_seen_by_tracemalloc():

@@ -1,17 +1,22 @@
 """The camera in trouble: lost and found again, stalled, hung, left behind."""
 
+import gc
 import logging
 import threading
+import tracemalloc
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from edged.core.backoff import Backoff
 from edged.core.errors import CameraError, CameraHung
-from edged.core.types import Blind, Frame
+from edged.core.types import Blind, Frame, PictureFormat
 from edged.edges.camera import CaptureCamera
 from tests.fakes import FakeClock
-from tests.scenes import SIZE
+from tests.scenes import SIZE, flat
 from tests.scripted_source import PATIENCE_S, ScriptedSource, ShortBackoff, look_for, watching
+from tests.shots import jpeg
 
 
 def capture_threads():
@@ -43,7 +48,7 @@ def test_a_lost_camera_is_reported_on_every_call_and_found_again(clock, caplog):
         assert camera.newest(0.0) is None
     assert backoff.delays == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert (source.opened, source.closed) == (6, 6)
-    assert [record.message for record in caplog.records] == ["camera lost: it is gone", "camera back"]
+    assert [record.message for record in caplog.records] == ["camera lost: it is gone", "camera back after 6 s"]
 
 
 def test_a_camera_fault_keeps_its_reason(clock):
@@ -196,3 +201,150 @@ def test_an_error_that_is_no_camera_trouble_is_raised_in_the_loop(clock):
         with pytest.raises(ZeroDivisionError, match="a bug"):
             look_for(camera, Frame)
     assert source.closed == 1
+
+
+JPEG = PictureFormat(*SIZE, "jpeg")
+
+
+def picture(level):
+    return jpeg(flat(level))
+
+
+def test_a_damaged_picture_is_left_out_and_five_in_a_row_are_a_fault(clock, caplog):
+    caplog.set_level(logging.INFO, "edged.camera")
+    source = ScriptedSource(JPEG, JPEG)
+    camera = CaptureCamera(source, clock, 30.0, backoff=ShortBackoff())
+    with watching(camera, source):
+        source.feed((1.0, picture(50)))
+        assert camera.newest(0.0).pixels.max() in range(48, 53)
+        torn = picture(60)[:200]
+        for index in range(4):
+            source.feed((2.0 + index, torn))
+            assert camera.newest(0.0) is None
+        source.feed((6.0, picture(70)))
+        assert isinstance(camera.newest(0.0), Frame)
+        assert caplog.records == []
+        for index in range(5):
+            source.feed((7.0 + index, torn))
+            look = camera.newest(0.0)
+        assert (look.reason, camera.damaged) == ("camera_fault", 9)
+        assert "cannot be decoded" in look.text
+        assert camera.newest(0.0) == look
+        source.put((20.0, torn))  # the thread waits for a picture; then it hears of the complaint and opens anew
+        source.wait_until(lambda: source.opened == 2)
+        source.feed((clock.monotonic(), picture(80)))
+        assert look_for(camera, Frame).pixels.max() in range(78, 83)
+        assert camera.newest(0.0) is None
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_pictures_that_change_their_size_are_a_fault_and_opened_anew(clock):
+    source = ScriptedSource(JPEG, PictureFormat(128, 96, "jpeg"))
+    camera = CaptureCamera(source, clock, 30.0, backoff=ShortBackoff())
+    larger = jpeg(flat(90, (128, 96)))
+    with watching(camera, source):
+        source.feed((1.0, larger))
+        look = camera.newest(0.0)
+        assert (look.reason, "another size" in look.text) == ("camera_fault", True)
+        source.put((2.0, larger))
+        source.wait_until(lambda: source.opened == 2)
+        source.feed((clock.monotonic(), larger))
+        assert look_for(camera, Frame).pixels.shape == (96, 128, 3)
+
+
+def test_a_camera_that_came_back_is_opened_before_the_back_off_is_over(clock):
+    source = ScriptedSource(CameraError("unplugged"), SIZE)
+    source.returned = True
+    camera = CaptureCamera(source, clock, 30.0, backoff=Backoff(3600.0, 3600.0, 60.0))
+    with watching(camera, source):
+        source.feed((1.0, 7))
+        assert look_for(camera, Frame).pixels.max() == 7
+
+
+def test_an_outage_is_told_once_down_and_once_up_however_its_reason_alternates(clock, caplog):
+    caplog.set_level(logging.INFO, "edged.camera")
+    errors = [CameraError("it does not open"), CameraError("it does not answer")] * 10
+    source = ScriptedSource(*errors)
+    camera = CaptureCamera(source, clock, 30.0, backoff=ShortBackoff())
+    with watching(camera, source):
+        while source.opened <= len(errors):
+            camera.newest(0.001)
+        clock.advance(90.0)
+        source.feed((clock.monotonic(), 1))
+        assert isinstance(look_for(camera, Frame), Frame)
+    told = [record.message for record in caplog.records]
+    assert sorted(told[:-1]) == ["camera lost: it does not answer", "camera lost: it does not open"]
+    assert told[-1].startswith("camera back after ")
+
+
+def test_what_the_loop_finds_no_good_is_opened_anew(clock):
+    source = ScriptedSource()
+    camera = CaptureCamera(source, clock, 30.0, backoff=ShortBackoff())
+    with watching(camera, source):
+        source.feed((1.0, 1))
+        assert isinstance(camera.newest(0.0), Frame)
+        camera.reopen(CameraError("it is frozen", "camera_fault"))
+        source.put((2.0, 2))
+        source.wait_until(lambda: source.opened == 2)
+        source.feed((clock.monotonic(), 3))
+        assert look_for(camera, Frame).pixels.max() in (2, 3)
+
+
+FAULTS = ("lost", "fault", "torn", "tiny", "empty", "stall", "size", "picture", "picture", "picture")
+
+
+def test_a_thousand_random_faults_in_sequence_leave_nothing_behind(clock, caplog):
+    """After each, the right state; at the end, no thread, no descriptor and no memory more than before."""
+    caplog.set_level(logging.CRITICAL, "edged.camera")  # pytest keeps what is logged, which would be a growth
+    random = Random(7)
+    whole, other = picture(120), jpeg(flat(30, (128, 96)))
+    source = ScriptedSource(*[JPEG] * 2000)
+    camera = CaptureCamera(source, clock, 30.0, backoff=Backoff(0.001, 0.001, 60.0))
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    with watching(camera, source):
+        for index in range(1000):
+            clock.advance(0.1)
+            kind, t_s, opened = random.choice(FAULTS), clock.monotonic(), source.opened
+            if kind in ("lost", "fault"):
+                source.put(CameraError(f"it is {kind}", f"camera_{kind}"))
+                source.wait_until(lambda: source.opened > opened)  # noqa: B023
+                blind = look_for(camera, Blind)
+                assert blind.reason in ("camera_lost", "camera_fault")
+            elif kind == "stall":
+                clock.advance(6.0)
+                assert isinstance(look_for(camera, Blind), Blind)
+            else:
+                data = {"torn": whole[: random.randrange(2, whole.size)], "tiny": whole[:1], "empty": whole[:0]}
+                source.put((t_s, {**data, "size": other}.get(kind, whole)))
+                taken = source.retrieved
+                source.wait_until(lambda: source.retrieved > taken or source.opened > opened)  # noqa: B023
+                camera.newest(0.01)
+            if index % 50 == 0:  # whatever happened: a good picture, and all is well
+                clock.advance(0.1)
+                settled = until_seen(camera, source, clock, whole)
+                assert (settled.pixels.shape, capture_count()) == ((SIZE[1], SIZE[0], 3), 1)
+                if index == 200:
+                    tracemalloc.start()
+                    before = tracemalloc.get_traced_memory()[0]
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+    assert capture_threads() == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert grown < 16 * 1024
+
+
+def capture_count():
+    return len(capture_threads())
+
+
+def until_seen(camera, source, clock, data):
+    """Feeds good pictures until one is seen: a complaint of before may cost one of them."""
+    for _ in range(20):
+        clock.advance(0.1)
+        source.put((clock.monotonic(), data))
+        for _ in range(20):
+            look = camera.newest(0.05)
+            if isinstance(look, Frame):
+                return look
+    raise AssertionError("no picture came back")

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.core.types import FULL, Box, Fit, InputSpec, ModelSpec
-from edged.edges.pixels import Preprocessor, blacken, geometry, rotate
+from edged.core.types import FULL, Box, Fit, Frame, InputSpec, ModelSpec, Region
+from edged.edges.pixels import Preprocessor, geometry, least_scale
 from tests.fakes import model, tensor
+from tests.shots import ENCODERS
 
 COLORS = ["rgb", "bgr", "grey"]
 FITS: list[Fit] = ["stretch", "center-crop", "letterbox"]
@@ -74,6 +75,10 @@ def shrunk(source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return bilinear(source, size)
 
 
+def as_frame(pixels: np.ndarray | Frame) -> Frame:
+    return pixels if isinstance(pixels, Frame) else Frame(pixels, 0.0)
+
+
 def expected(what: ModelSpec, pixels: np.ndarray, box: Box, fit: Fit) -> np.ndarray:
     """The real pixel values, (height, width, channel), before any table."""
     (left, top, right, bottom), (x0, y0, x1, y1) = geometry(
@@ -90,10 +95,10 @@ def expected(what: ModelSpec, pixels: np.ndarray, box: Box, fit: Fit) -> np.ndar
     return whole
 
 
-def written(what: ModelSpec, pixels: np.ndarray, box: Box, fit: Fit) -> np.ndarray:
+def written(what: ModelSpec, pixels: np.ndarray | Frame, box: Box, fit: Fit) -> np.ndarray:
     """The input tensor, brought back to pixel values."""
     out = np.zeros(what.input_tensor.shape, what.input_tensor.dtype)
-    Preprocessor(what).into(pixels, box, fit, out)
+    Preprocessor(what).into(as_frame(pixels), box, fit, out)
     real = out[0].astype(np.float64)
     if what.input_tensor.quantization is not None:
         q = what.input_tensor.quantization
@@ -171,7 +176,7 @@ def test_the_tensor_itself_is_written_and_nothing_around_it(color: str, dtype: s
     pixels = picture(64, 64)
     for fit in FITS:
         mine[:] = 55
-        preprocessor.into(pixels, FULL, fit, mine)
+        preprocessor.into(Frame(pixels, 0.0), FULL, fit, mine)
         assert not (mine == 55).all()
     assert (around[0] == 77).all()
     assert (around[2] == 77).all()
@@ -181,7 +186,7 @@ def test_a_tensor_that_cannot_be_written_in_place_is_refused() -> None:
     what = spec("rgb", "int8", (16, 12))
     wrong = np.zeros((1, 12, 17, 3), np.int8)
     with pytest.raises(ValueError, match="did not write into the input tensor"):
-        Preprocessor(what).into(picture(64, 48), FULL, "stretch", wrong)
+        Preprocessor(what).into(Frame(picture(64, 48), 0.0), FULL, "stretch", wrong)
 
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -250,27 +255,53 @@ def test_any_region_of_any_frame_into_any_input(
     np.testing.assert_allclose(written(what, pixels, box, fit), expected(what, pixels, box, fit), atol=tolerance)
 
 
+def alike(found: np.ndarray, wanted: np.ndarray, encoding: str) -> None:
+    """In YUV, colours are rounded once more and have half the resolution: brightness must be right, they near."""
+    if encoding == "bgr":
+        np.testing.assert_allclose(found, wanted, atol=4.0)
+        return
+    weights = [0.299, 0.587, 0.114] if found.shape[2] == 3 else [1.0]
+    step = max(np.abs(np.diff(wanted, axis=axis)).max() for axis in (0, 1))
+    np.testing.assert_allclose(found @ weights, wanted @ weights, atol=4.0 + step / 2)
+    assert np.abs(found - wanted).mean() <= 2.0 + step / 4
+    assert np.abs(found - wanted).max() <= 8.0 + 2 * step
+
+
 @pytest.mark.parametrize("rotate_deg", [90, 180, 270])
-def test_rotation_is_clockwise_and_in_place(rotate_deg: int) -> None:
-    pixels = picture(6, 4, smooth=False)
-    turned = np.rot90(pixels, -rotate_deg // 90)
-    out = np.zeros_like(np.ascontiguousarray(turned))
-    rotate(pixels, rotate_deg, out)
-    np.testing.assert_array_equal(out, turned)
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("encoding", ["bgr", "yuyv", "yuv420"])
+def test_a_frame_that_is_yet_to_be_turned_gives_what_the_turned_one_would(
+    rotate_deg: int, fit: Fit, encoding: str
+) -> None:
+    what = spec("rgb", "float32", (32, 24))
+    seen = picture(96, 80)
+    box = Box(0.25, 0.1, 0.75, 1.0)
+    lying = np.ascontiguousarray(np.rot90(seen, rotate_deg // 90))
+    frame = Frame(ENCODERS[encoding](lying), 0.0, np.zeros((1, 1)), encoding=encoding, rotate_deg=rotate_deg)
+    alike(written(what, frame, box, fit), expected(what, seen, box, fit), encoding)
 
 
-def test_rotation_into_a_picture_of_the_wrong_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not fit"):
-        rotate(picture(6, 4), 90, np.zeros((4, 6, 3), np.uint8))
+@pytest.mark.parametrize("encoding", ["yuyv", "yuv420"])
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size", [(32, 24), (33, 25), (224, 224)], ids=str)
+def test_yuv_gives_what_the_same_picture_in_bgr_gives(
+    encoding: str, color: str, fit: Fit, size: tuple[int, int]
+) -> None:
+    what = spec(color, "float32", size)
+    pixels = picture(640, 480)
+    box = Box(0.1, 0.0, 0.9, 0.7)
+    frame = Frame(ENCODERS[encoding](pixels), 0.0, np.zeros((1, 1)), encoding=encoding)
+    alike(written(what, frame, box, fit), expected(what, pixels, box, fit), encoding)
 
 
-def test_masked_rectangles_are_black_and_nothing_else_is() -> None:
-    pixels = np.full((10, 10, 3), 200, np.uint8)
-    blacken(pixels, [(0, 0, 3, 10), (5, 5, 7, 8)])
-    black = np.zeros((10, 10), bool)
-    black[:, :3] = True
-    black[5:8, 5:7] = True
-    np.testing.assert_array_equal(pixels.any(axis=2), ~black)
+def test_a_picture_may_be_shrunk_until_a_region_has_as_many_pixels_as_the_model_takes() -> None:
+    full, door = Region("full", FULL, "center-crop"), Region("door", Box(0.0, 0.0, 0.5, 1.0), "stretch")
+    assert least_scale([full], (224, 224), (1280, 720), 0) == pytest.approx(224 / 720)
+    assert least_scale([full, door], (224, 224), (1280, 720), 0) == pytest.approx(224 / 640)
+    assert least_scale([full], (224, 224), (160, 120), 0) == 1.0
+    assert least_scale([Region("full", FULL, "stretch")], (100, 50), (100, 200), 90) == pytest.approx(0.5)
+    assert least_scale([], (224, 224), (1280, 720), 0) == 1.0
 
 
 @pytest.mark.parametrize("color", COLORS)
@@ -284,13 +315,13 @@ def test_in_steady_state_nothing_as_large_as_a_picture_is_allocated(
     pixels = picture(*frame_px)
     preprocessor = Preprocessor(what)
     for _ in range(5):
-        preprocessor.into(pixels, FULL, fit, out)
+        preprocessor.into(Frame(pixels, 0.0), FULL, fit, out)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         for _ in range(200):
-            preprocessor.into(pixels, FULL, fit, out)
+            preprocessor.into(Frame(pixels, 0.0), FULL, fit, out)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

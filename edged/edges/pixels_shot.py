@@ -1,0 +1,208 @@
+"""From what a driver delivered to a Frame: masks first, then as little as is asked for.
+
+Law: privacy masks are laid on here, before anything else reads a picture; whatever leaves this file is masked. JPEG is
+decoded at the smallest scale that serves, and only as far as somebody looks; no other encoding is converted at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from edged.core.types import Box, Encoding, Frame, PictureFormat, Pixels, Shot
+from edged.edges import pixels_jpeg
+from edged.edges.pixels import ROTATIONS
+from edged.edges.pixels_sampling import planes
+
+LUMA_PX = 60
+"""The shorter side of `Frame.luma` at least: a twentieth of the picture is then a few hundred of its pixels."""
+SAMPLES = 4096
+"""So many bytes of a picture tell whether it is the one before: the noise of a living sensor is in all of them."""
+BLACK_Y, NO_COLOUR = 16, 128
+
+Rectangle = tuple[int, int, int, int]
+Made = tuple[Pixels | Callable[[], Pixels], Pixels | Callable[[], Pixels]]
+"""Pixels and luma of a Frame, or what makes them."""
+
+
+class Developer:
+    """Makes frames of shots of one format, one at a time: each is good until the next.
+
+    Args:
+        rotate_deg: 0, 90, 180 or 270, clockwise.
+        masks: fractions of the picture after rotation; every pixel that one of them touches is black.
+        least_scale: how far a picture may be shrunk before regions lose what the model would see, at most 1.
+    """
+
+    def __init__(
+        self, picture_format: PictureFormat, rotate_deg: int, masks: Sequence[Box], least_scale: float
+    ) -> None:
+        self.format = picture_format
+        self._rotate_deg = rotate_deg
+        unturned = [mask.turned_back(rotate_deg) for mask in masks]
+        luma = _Luma(picture_format, rotate_deg, masks)
+        self._make: Callable[[Shot], Made]
+        if picture_format.encoding == "jpeg":
+            self._make = _Jpeg(picture_format, unturned, luma, pixels_jpeg.factor_for(least_scale)).make
+        else:
+            makers = {"bgr": _bgr, "yuyv": _yuyv, "yuv420": _yuv420}
+            self._make = makers[picture_format.encoding](picture_format, unturned, luma)
+        self._encoding: Encoding = "bgr" if picture_format.encoding == "jpeg" else picture_format.encoding
+        self._sample = np.zeros(2 * SAMPLES, dtype=np.uint8)
+        self._sampled = self._size_bytes = 0
+
+    def frame(self, shot: Shot) -> Frame:
+        """The picture, masked. `shot.data` is its buffer, and is written into.
+
+        Raises:
+            CameraError: the picture is damaged.
+        """
+        repeated = self._is_the_one_before(shot)
+        pixels, luma = self._make(shot)
+        return Frame(pixels, shot.t_s, luma, repeated, encoding=self._encoding, rotate_deg=self._rotate_deg)
+
+    def _is_the_one_before(self, shot: Shot) -> bool:
+        """To be asked once for every shot, before it is masked."""
+        step = (shot.size_bytes // SAMPLES) | 1  # odd: brightness and colours alike
+        sample = shot.data[: shot.size_bytes : step]
+        kept = self._sample[: len(sample)]
+        if shot.size_bytes == self._size_bytes and np.array_equal(sample, kept):
+            return True
+        np.copyto(kept, sample)
+        self._size_bytes = shot.size_bytes
+        return False
+
+
+class _Luma:
+    """The small picture of brightness: turned, masked, in buffers of its own."""
+
+    def __init__(self, picture_format: PictureFormat, rotate_deg: int, masks: Sequence[Box]) -> None:
+        width_px, height_px = picture_format.width_px, picture_format.height_px
+        if picture_format.encoding == "jpeg":
+            height, width = pixels_jpeg.shape_at(8, width_px, height_px)
+        else:
+            factor = max(1, min(width_px, height_px) // LUMA_PX)
+            height, width = max(1, height_px // factor), max(1, width_px // factor)
+        self.shape = (height, width)
+        self.size = (width, height)
+        self.small = np.zeros(self.shape, dtype=np.uint8)
+        turned_shape = self.shape if rotate_deg in (0, 180) else self.size
+        self._code = ROTATIONS[rotate_deg] if rotate_deg else None
+        self._turned = np.zeros(turned_shape, dtype=np.uint8)
+        # A pixel here is a mixture of many: one more on each side, so that none has a share of what is hidden.
+        self._boxes = [_grown(mask.covering(turned_shape[1], turned_shape[0]), 1) for mask in masks]
+
+    def finished(self) -> Pixels:
+        """What lies in `small`, turned and masked."""
+        if self._code is None:
+            result = self.small
+        else:
+            cv2.rotate(self.small, self._code, dst=self._turned)
+            result = self._turned
+        _fill(result, self._boxes, 0)
+        return result
+
+
+def _bgr(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Callable[[Shot], Made]:
+    shape = (picture_format.height_px, picture_format.width_px, 3)
+    boxes = [mask.covering(picture_format.width_px, picture_format.height_px) for mask in masks]
+    small = np.zeros((*luma.shape, 3), dtype=np.uint8)
+
+    def make(shot: Shot) -> Made:
+        pixels = shot.data.reshape(shape)
+        _fill(pixels, boxes, 0)
+        cv2.resize(pixels, luma.size, dst=small, interpolation=cv2.INTER_LINEAR)
+        cv2.cvtColor(small, cv2.COLOR_BGR2GRAY, dst=luma.small)
+        return pixels, luma.finished()
+
+    return make
+
+
+def _yuyv(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Callable[[Shot], Made]:
+    shape = (picture_format.height_px, picture_format.width_px, 2)
+    boxes = _paired(masks, picture_format)
+    small = np.zeros((*luma.shape, 2), dtype=np.uint8)
+    black = np.array([BLACK_Y, NO_COLOUR], dtype=np.uint8)
+
+    def make(shot: Shot) -> Made:
+        pixels = shot.data.reshape(shape)
+        _fill(pixels, boxes, black)
+        cv2.resize(pixels, luma.size, dst=small, interpolation=cv2.INTER_LINEAR)
+        cv2.extractChannel(small, 0, dst=luma.small)
+        return pixels, luma.finished()
+
+    return make
+
+
+def _yuv420(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Callable[[Shot], Made]:
+    shape = (picture_format.height_px * 3 // 2, picture_format.width_px)
+    boxes = _paired(masks, picture_format)
+    halves = [(left // 2, top // 2, right // 2, bottom // 2) for left, top, right, bottom in boxes]
+
+    def make(shot: Shot) -> Made:
+        pixels = shot.data.reshape(shape)
+        brightness, *colours = planes(pixels)
+        _fill(brightness, boxes, BLACK_Y)
+        for plane in colours:
+            _fill(plane, halves, NO_COLOUR)
+        cv2.resize(brightness, luma.size, dst=luma.small, interpolation=cv2.INTER_LINEAR)
+        return pixels, luma.finished()
+
+    return make
+
+
+class _Jpeg:
+    """Decodes brightness alone, at an eighth, while nobody classifies; the picture, while somebody does."""
+
+    def __init__(self, picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma, factor: int) -> None:
+        shape = pixels_jpeg.shape_at(factor, picture_format.width_px, picture_format.height_px)
+        self._factor = factor
+        self._picture = np.zeros((*shape, 3), dtype=np.uint8)
+        # JPEG mixes neighbours, and so does a smaller scale.
+        self._boxes = [_grown(mask.covering(shape[1], shape[0]), 2) for mask in masks]
+        self._luma = luma
+        self._small = np.zeros((*luma.shape, 3), dtype=np.uint8)
+        self._wanted = False
+
+    def make(self, shot: Shot) -> Made:
+        data = shot.data[: shot.size_bytes]
+        # Who classified the last one will want this one, too: then brightness comes from the decoded picture.
+        wanted, self._wanted = self._wanted, False
+        if wanted:
+            picture = self._decoded(data)
+            return lambda: self._looked_at(picture), self._luma_of_picture
+        pixels_jpeg.decode(data, 8, self._luma.small[:, :, np.newaxis])
+        return lambda: self._looked_at(self._decoded(data)), self._luma.finished()
+
+    def _looked_at(self, picture: Pixels) -> Pixels:
+        self._wanted = True
+        return picture
+
+    def _decoded(self, data: Pixels) -> Pixels:
+        pixels_jpeg.decode(data, self._factor, self._picture)
+        _fill(self._picture, self._boxes, 0)
+        return self._picture
+
+    def _luma_of_picture(self) -> Pixels:
+        # The mean of each block, as an eighth of a JPEG is: the gate must not take a change of ways for movement.
+        cv2.resize(self._picture, self._luma.size, dst=self._small, interpolation=cv2.INTER_AREA)
+        cv2.cvtColor(self._small, cv2.COLOR_BGR2GRAY, dst=self._luma.small)
+        return self._luma.finished()
+
+
+def _paired(masks: Sequence[Box], picture_format: PictureFormat) -> list[Rectangle]:
+    """Rectangles whose edges are even: neighbours share their colour."""
+    boxes = (mask.covering(picture_format.width_px, picture_format.height_px) for mask in masks)
+    return [(left // 2 * 2, top // 2 * 2, right + right % 2, bottom + bottom % 2) for left, top, right, bottom in boxes]
+
+
+def _grown(box: Rectangle, by_px: int) -> Rectangle:
+    left, top, right, bottom = box
+    return max(left - by_px, 0), max(top - by_px, 0), right + by_px, bottom + by_px
+
+
+def _fill(pixels: Pixels, boxes: Sequence[Rectangle], value: int | Pixels) -> None:
+    for left, top, right, bottom in boxes:
+        pixels[top:bottom, left:right] = value

@@ -11,7 +11,6 @@ from typing import Any
 from edged import loop, parts
 from edged.config import Config
 from edged.core import wire
-from edged.core.gate import EveryRegion
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
 from edged.core.settings import Settings
@@ -110,12 +109,13 @@ class Device:
         self.topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
         self.pipeline = Pipeline(self.clock.monotonic())
-        self.camera = parts.camera(config, self.clock, stop)
+        self.camera = parts.camera(config, fitted.regions, fitted.spec.input_size, self.clock, stop)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
         self.classifier = TfliteClassifier(
             interpreter, fitted.spec, self.wanted, self.invoke_ms, fitted.package.scores_output
         )
         self.decider = Decider(fitted.rules, self.wanted)
+        self.gate = parts.gate(config, fitted.regions, self.decider)
         folder = root.inner(config.device.name)
         self.durable = parts.outbox(config, folder, self.clock, fitted.spec)
         self.outbox: Outbox = PrintingOutbox(self.durable, self.topics) if print_events else self.durable
@@ -162,7 +162,7 @@ class Device:
         try:
             loop.run(
                 PausableCamera(self.camera, self.control.paused, self.clock, self._stop),
-                EveryRegion(self._fitted.regions),
+                self.gate,
                 self.classifier,
                 self.decider,
                 self.pipeline,

@@ -7,44 +7,78 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import edged
-from edged.config import Config
+from edged.config import CameraTable, Config
 from edged.core import commands, homeassistant, leftovers, wire
-from edged.core.types import Message, ModelSpec, Rule
+from edged.core.gate import EveryRegion
+from edged.core.motion import MotionGate
+from edged.core.trigger import Decider
+from edged.core.types import Message, ModelSpec, Region, Rule
 from edged.duties.announcement import Announcement
 from edged.duties.publisher import MqttPublisher
 from edged.edges import board, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
+from edged.edges.camera_picamera2 import Picamera2Source
+from edged.edges.camera_rtsp import RtspSource
 from edged.edges.camera_v4l2 import V4l2Source
 from edged.edges.mqtt import PahoBroker
 from edged.edges.outbox_fallback import DurableOutbox
+from edged.edges.pixels import least_scale
 from edged.edges.state_folder import StateFolder
-from edged.ports import Clock, Source
+from edged.ports import Clock, Gate, Source
 
-STALL_S, FILE_STALL_S = 5.0, 30.0
+STALL_S, FILE_STALL_S, KEY_STALL_S = 5.0, 30.0, 25.0
 
 
-def camera(config: Config, clock: Clock, stop: threading.Event) -> CaptureCamera:
-    """The camera, closed."""
+def camera(
+    config: Config, regions: Sequence[Region], input_size: tuple[int, int], clock: Clock, stop: threading.Event
+) -> CaptureCamera:
+    """The camera, closed.
+
+    Args:
+        input_size: (width_px, height_px) that the model takes.
+    """
     table = config.camera
-    lockstep = table.pace == "max"
-    source: Source
-    stall_s = STALL_S
-    if table.scheme == "file":
-        # A file waits for the pace of its own clip, down to one frame in ten seconds, and does not stall.
-        stall_s = FILE_STALL_S
-        source = FileSource(table.path, table.fps, table.pace, table.at_end, clock, stop)
-    else:
-        source = V4l2Source(table.path, table.width_px, table.height_px, table.fps, clock)
+    rotate_deg = table.rotate_deg
+
+    def scale(width_px: int, height_px: int) -> float:
+        return least_scale(regions, input_size, (width_px, height_px), rotate_deg)
+
     return CaptureCamera(
-        source,
+        _source(config, clock, stop),
         clock,
         table.fps,
-        rotate_deg=table.rotate_deg,
+        rotate_deg=rotate_deg,
         masks=table.privacy_masks,
-        lockstep=lockstep,
-        stall_s=stall_s,
+        least_scale=scale,
+        lockstep=table.pace == "max",
+        stall_s=_stall_s(table),
     )
+
+
+def _stall_s(table: CameraTable) -> float:
+    """So long without a picture is a lost camera."""
+    if table.scheme == "file":
+        return FILE_STALL_S  # it waits for the pace of its own clip, down to one frame in ten seconds
+    return KEY_STALL_S if table.key_frames_only else STALL_S  # key frames are up to 20 s apart
+
+
+def _source(config: Config, clock: Clock, stop: threading.Event) -> Source:
+    table = config.camera
+    if table.scheme == "file":
+        return FileSource(table.path, table.fps, table.pace, table.at_end, clock, stop)
+    if table.scheme == "picamera2":
+        return Picamera2Source(table.index, table.width_px, table.height_px, table.fps, clock)
+    if table.scheme == "v4l2":
+        return V4l2Source(table.path, table.width_px, table.height_px, table.fps, clock)
+    return RtspSource(table.source, clock, table.username, config.camera_password, table.key_frames_only)
+
+
+def gate(config: Config, regions: Sequence[Region], decider: Decider) -> Gate:
+    """What stands in front of the classifier."""
+    if not config.motion.enabled:
+        return EveryRegion(regions)
+    return MotionGate(regions, config.motion.idle_fps, decider.undecided)
 
 
 def outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -> DurableOutbox:

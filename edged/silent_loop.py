@@ -6,6 +6,7 @@ What is measured with it is what a turn costs while nothing happens outside.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from edged import loop
 from edged.core import wire
@@ -18,11 +19,22 @@ from edged.device import TURN_S
 from edged.duties.publisher import MqttPublisher
 from edged.edges.identity import Numbering, new_id
 from edged.edges.outbox_memory import MemoryOutbox
-from edged.ports import Camera, Classifier, Clock, Notice
+from edged.ports import Camera, Classifier, Clock, Gate, Notice
 
 
-def run(camera: Camera, classifier: Classifier, region: Region, label: str, clock: Clock) -> None:
-    """Turns until the camera gives `End`, with one rule whose threshold nothing reaches."""
+def run(
+    camera: Camera,
+    classifier: Classifier,
+    region: Region,
+    label: str,
+    clock: Clock,
+    gate: Callable[[Decider], Gate] | None = None,
+) -> None:
+    """Turns until the camera gives `End`, with one rule whose threshold nothing reaches.
+
+    Args:
+        gate: makes the gate; left out, every frame is classified.
+    """
     rule = Rule("bench", "bench", label, region.name, 1.0, 0.9, 0.5, 3.0, 0.0)
     pipeline, silence = Pipeline(clock.monotonic()), _Silence()
     outbox = MemoryOutbox(Numbering(clock, new_id(), "bench", "bench"), clock, max_rows=1000)
@@ -41,11 +53,12 @@ def run(camera: Camera, classifier: Classifier, region: Region, label: str, cloc
         drain_per_s=1.0,
         will_delay=True,
     )
+    decider = Decider((rule,), (label,))
     loop.run(
         camera,
-        EveryRegion((region,)),
+        EveryRegion((region,)) if gate is None else gate(decider),
         classifier,
-        Decider((rule,), (label,)),
+        decider,
         pipeline,
         outbox,
         publisher,

@@ -119,10 +119,13 @@ class Listener:
 def write_config(
     path: Path, source: str, port: int, prefix: str, rules: Sequence[dict[str, Any]], **camera: Any
 ) -> Path:
-    """A configuration with the tiny model; keys of [camera] by name."""
+    """A configuration with the tiny model; keys of [camera] by name.
+
+    Shapes appear and vanish here faster than anything that walks: the gate looks at every frame, and lets it pass.
+    """
     lines = ["[device]", 'name = "test"', "[camera]", f'source = "{source}"']
     lines += [f"{key} = {json.dumps(value)}" for key, value in camera.items()]
-    lines += ["[model]", 'name = "shapes-int8"', "threads = 1"]
+    lines += ["[model]", 'name = "shapes-int8"', "threads = 1", "[motion]", "idle_fps = 120"]
     for rule in rules:
         lines += ["[[rule]]", *(f"{key} = {json.dumps(value)}" for key, value in rule.items())]
     lines += ["[mqtt]", 'host = "127.0.0.1"', f"port = {port}", f'topic_prefix = "{prefix}"']

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 
 from edged.core.backoff import Backoff
-from edged.core.types import PictureFormat
+from edged.core.shot import PictureFormat
 from tests.scenes import SIZE
 
 PATIENCE_S = 10.0

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
 
 
 def yuyv(picture):
@@ -23,7 +23,7 @@ def yuv420(picture):
     return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
 
 
-def jpeg(picture, quality=90):
+def jpeg(picture, quality=80):
     """(bytes,) uint8, as a webcam sends it: colours at half the width."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422]

@@ -42,6 +42,18 @@ class Trigger:
         self._start_s = 0.0
         self._peak = 0.0
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the next picture is needed: something is about to begin or to end, or nothing is known yet.
+
+        In REFRACTORY with the comparator on it will begin as soon as that is over.
+        """
+        if self.phase is Phase.ACTIVE:
+            return not self._on
+        if self.phase is Phase.REFRACTORY:
+            return self._on or self.state == "unknown"
+        return self.phase is Phase.PENDING or self.state == "unknown"
+
     def update(self, t_s: float, score: float) -> Decision | None:
         """Judges one picture.
 
@@ -180,6 +192,10 @@ class Decider:
                 changes = changes or []
                 changes.append(change)
         return changes or ()
+
+    def undecided(self, region: Region) -> bool:
+        """Whether a rule of that region needs the next picture, see `Trigger.undecided`."""
+        return any(trigger.undecided for _, trigger in self._by_region.get(region.name, ()))
 
     def blind(self, t_s: float, reason: str) -> Sequence[Decision]:
         """What it changes that nothing can be seen any more."""

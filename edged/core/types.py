@@ -1,8 +1,8 @@
 """The nouns that everything else is built on: plain values, frozen where they can be, no behaviour but arithmetic.
 
 Units are in the names: `t_s` is monotonic seconds, `utc_s` wall-clock seconds since 1970, `_px` pixels, `_ms`
-milliseconds. Sizes are (width, height), arrays are (height, width, channel). No type but `Shot` and `Frame` can hold
-pixels, and no payload is ever made from one of them.
+milliseconds. Sizes are (width, height), arrays are (height, width, channel). No type but `Frame` (and
+`core.shot.Shot`) can hold pixels, and no payload is ever made from one of them.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ class Box:
 
     def covering(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
         """Every pixel that the box touches, (left, top, right, bottom)."""
-        left, top = int(self.left * width_px), int(self.top * height_px)
         right, bottom = math.ceil(self.right * width_px), math.ceil(self.bottom * height_px)
-        return left, top, min(right, width_px), min(bottom, height_px)
+        return int(self.left * width_px), int(self.top * height_px), min(right, width_px), min(bottom, height_px)
 
     def turned_back(self, rotate_deg: int) -> Box:
         """The same box in the picture before it was turned clockwise by that much."""
@@ -144,47 +143,11 @@ class ModelSpec:
         return self.input_tensor.shape[2], self.input_tensor.shape[1]
 
 
-@dataclass(frozen=True, slots=True)
-class PictureFormat:
-    """What a camera delivers.
-
-    Attributes:
-        width_px, height_px: of the picture as it comes, before rotation.
-        encoding: bgr: (height, width, 3); yuyv: (height, width, 2), YUV 4:2:2 as Y0 U Y1 V; yuv420: the planes Y, U, V
-            one after the other (I420), without padding; jpeg: one JPEG file a picture.
-    """
-
-    width_px: int
-    height_px: int
-    encoding: Encoding
-
-    @property
-    def size_bytes(self) -> int:
-        """Of one picture; for jpeg the most that is taken."""
-        pixels = self.width_px * self.height_px
-        return {"bgr": pixels * 3, "yuyv": pixels * 2, "yuv420": pixels * 3 // 2, "jpeg": pixels * 2}[self.encoding]
-
-
-@dataclass(slots=True)
-class Shot:
-    """One picture as the driver delivered it: not decoded, not rotated, not masked. Never leaves the camera edge.
-
-    Attributes:
-        data: (PictureFormat.size_bytes,) uint8, a kept buffer.
-        size_bytes: how much of it is the picture.
-        t_s: when it was taken, monotonic seconds (for a clip: the clip's own time).
-    """
-
-    data: Pixels
-    size_bytes: int
-    t_s: float
-
-
 class Frame:
     """One picture from a camera, masked. Borrowed until the camera's next `newest()`.
 
-    What nobody looks at is never decoded: `pixels` and `luma` may be made when they are first asked for. What is
-    classified is never turned or converted whole: who reads it crops and shrinks first, then converts, then turns.
+    What nobody looks at is never decoded: `pixels` and `luma` may be made when they are first asked for. None is turned
+    or converted whole: who reads it crops and shrinks first, then converts, then turns.
 
     Args:
         pixels: the picture, or what makes it.
@@ -193,7 +156,7 @@ class Frame:
     Attributes:
         t_s: when it was taken, monotonic seconds (for a clip: the clip's own time).
         repeated: the camera delivered the very same bytes as for the frame before, which no living sensor does.
-        encoding: what `pixels` are: bgr, yuyv or yuv420, see `PictureFormat`.
+        encoding: what `pixels` are: bgr, yuyv or yuv420, see `core.shot.PictureFormat`.
         rotate_deg: how far `pixels` have to be turned, clockwise, to be what regions and masks speak of.
     """
 
@@ -209,17 +172,14 @@ class Frame:
         encoding: Encoding = "bgr",
         rotate_deg: int = 0,
     ) -> None:
-        self._pixels = pixels
-        self.t_s = t_s
-        self.repeated = repeated
+        self._pixels, self._luma = pixels, luma
+        self.t_s, self.repeated = t_s, repeated
         self.encoding: Encoding = encoding
         self.rotate_deg = rotate_deg
-        self._luma = luma
 
     @property
     def pixels(self) -> Pixels:
-        """The picture as the sensor saw it, masked, uint8: (height, width, 3) for bgr, (height, width, 2) for yuyv,
-        (height * 3 / 2, width) for yuv420. Not larger than the model and its regions have use for.
+        """The picture as it lay on the sensor, masked, uint8; its shape goes with `encoding`.
 
         Raises:
             CameraError: what was delivered cannot be decoded after all.

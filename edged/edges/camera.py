@@ -16,7 +16,8 @@ from typing import Self
 
 from edged.core.backoff import Backoff
 from edged.core.errors import CameraError, CameraHung
-from edged.core.types import Blind, Box, End, Frame, Look, PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Blind, Box, End, Frame, Look
 from edged.edges.capture import Capture, Lost
 from edged.edges.frames import Pacer
 from edged.edges.pixels_shot import Developer
@@ -134,6 +135,11 @@ class CaptureCamera:
         if isinstance(look, Blind):
             self._tell(look, capture.story if capture.lost else look.text)
         return look
+
+    @property
+    def decoded(self) -> int:
+        """How often a JPEG picture was decoded, since the pictures have the format that they have."""
+        return 0 if self._developer is None else self._developer.decoded
 
     def reopen(self, error: CameraError) -> None:
         """Has the source opened anew, as if it had failed with that error: what it delivers is no good."""

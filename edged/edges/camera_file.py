@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.core.errors import CameraError
-from edged.core.types import PictureFormat, Pixels, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Pixels
 from edged.ports import Clock, Stop
 
 log = logging.getLogger("edged.camera")

@@ -7,7 +7,8 @@ from typing import Self
 
 import numpy as np
 
-from edged.core.types import Frame, Look, PictureFormat, Pixels, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Frame, Look, Pixels
 from edged.ports import Clock
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from edged.core.errors import CameraError
 from edged.core.planes import copy_planes
 from edged.core.sensor_mode import choose_mode
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
 from edged.ports import Clock
 
 log = logging.getLogger("edged.camera")
@@ -53,7 +53,7 @@ def load_picamera2() -> Any:
     """
     # libcamera writes to stderr by itself: at its own level some six lines an opening.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "WARN")
-    import picamera2  # type: ignore[import-not-found]
+    import picamera2
 
     # It reports every failed try as an error; this file tells the capture thread, which logs on change.
     logging.getLogger("picamera2.picamera2").setLevel(logging.CRITICAL)

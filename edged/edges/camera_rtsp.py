@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 import cv2
 
 from edged.core.errors import CameraError, ConfigError
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
 from edged.edges.camera_rtsp_lateness import Lateness
 from edged.edges.camera_rtsp_question import Login, ask
 from edged.ports import Clock
@@ -241,12 +241,14 @@ class RtspSource:
     def _prepare(self) -> None:
         """Sets what OpenCV reads from the environment, where it is not yet so."""
         options = "|".join(f"{name};{value}" for name, value in self._options.items())
-        # AV_LOG_QUIET. Both would print the URL with its login at one level or another.
+        # -8 is AV_LOG_QUIET: FFmpeg prints the login from its debug level on, and OpenCV the URL in some modes.
         wanted = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": options, "OPENCV_FFMPEG_LOGLEVEL": "-8"}
         for name, value in wanted.items():
             if os.environ.get(name) != value:
                 os.environ[name] = value
-        cv2.setLogLevel(0)  # silent
+        # OpenCV 4.11 has it at one place, 4.13 and newer at another.
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        set_level(0)  # silent
 
 
 def _check(url: str) -> None:

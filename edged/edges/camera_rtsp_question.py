@@ -38,7 +38,7 @@ NEEDS_LOGIN = "the camera needs a login; set [camera] username and password_file
 LOGIN_REFUSED = "the camera refuses the login; check [camera] username and the password in password_file"
 NO_STREAM = "the camera has no stream at this path; look up the path for this model and set it in [camera] source"
 NO_VIDEO = "there is no video in this stream; set [camera] source to the path of one with video"
-NO_PICTURE = "the camera offers video, but no picture comes; check its encoder settings: H.264 or MJPEG are understood"
+NO_PICTURE = "the camera offers video, but no picture comes; set its encoder to H.264, H.265 or MJPEG"
 
 
 @dataclass(frozen=True, slots=True)

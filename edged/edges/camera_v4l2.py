@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 
 from edged.core.errors import CameraError
-from edged.core.types import PictureFormat, Pixels, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Pixels
 from edged.edges import camera_v4l2_choice as choice
 from edged.edges.camera_v4l2_choice import Choice
 from edged.edges.camera_v4l2_device import Device, Kind, examine, fourcc_text

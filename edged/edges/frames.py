@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
 
 
 class ShotSlot:

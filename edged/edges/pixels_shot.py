@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from edged.core.types import Box, Encoding, Frame, PictureFormat, Pixels, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Box, Encoding, Frame, Pixels
 from edged.edges import pixels_jpeg
 from edged.edges.pixels import ROTATIONS
 from edged.edges.pixels_sampling import planes
@@ -34,18 +35,23 @@ class Developer:
         rotate_deg: 0, 90, 180 or 270, clockwise.
         masks: fractions of the picture after rotation; every pixel that one of them touches is black.
         least_scale: how far a picture may be shrunk before regions lose what the model would see, at most 1.
+
+    Attributes:
+        decoded: how often a picture was decoded, at whatever scale.
     """
 
     def __init__(
         self, picture_format: PictureFormat, rotate_deg: int, masks: Sequence[Box], least_scale: float
     ) -> None:
         self.format = picture_format
+        self.decoded = 0
         self._rotate_deg = rotate_deg
         unturned = [mask.turned_back(rotate_deg) for mask in masks]
         luma = _Luma(picture_format, rotate_deg, masks)
         self._make: Callable[[Shot], Made]
         if picture_format.encoding == "jpeg":
-            self._make = _Jpeg(picture_format, unturned, luma, pixels_jpeg.factor_for(least_scale)).make
+            factor = pixels_jpeg.factor_for(least_scale)
+            self._make = _Jpeg(picture_format, unturned, luma, factor, self._decode).make
         else:
             makers = {"bgr": _bgr, "yuyv": _yuyv, "yuv420": _yuv420}
             self._make = makers[picture_format.encoding](picture_format, unturned, luma)
@@ -62,6 +68,10 @@ class Developer:
         repeated = self._is_the_one_before(shot)
         pixels, luma = self._make(shot)
         return Frame(pixels, shot.t_s, luma, repeated, encoding=self._encoding, rotate_deg=self._rotate_deg)
+
+    def _decode(self, data: Pixels, factor: int, out: Pixels) -> None:
+        self.decoded += 1
+        pixels_jpeg.decode(data, factor, out)
 
     def _is_the_one_before(self, shot: Shot) -> bool:
         """To be asked once for every shot, before it is masked."""
@@ -156,9 +166,16 @@ def _yuv420(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) ->
 class _Jpeg:
     """Decodes brightness alone, at an eighth, while nobody classifies; the picture, while somebody does."""
 
-    def __init__(self, picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma, factor: int) -> None:
+    def __init__(
+        self,
+        picture_format: PictureFormat,
+        masks: Sequence[Box],
+        luma: _Luma,
+        factor: int,
+        decode: Callable[[Pixels, int, Pixels], None],
+    ) -> None:
         shape = pixels_jpeg.shape_at(factor, picture_format.width_px, picture_format.height_px)
-        self._factor = factor
+        self._factor, self._decode = factor, decode
         self._picture = np.zeros((*shape, 3), dtype=np.uint8)
         # JPEG mixes neighbours, and so does a smaller scale.
         self._boxes = [_grown(mask.covering(shape[1], shape[0]), 2) for mask in masks]
@@ -173,7 +190,7 @@ class _Jpeg:
         if wanted:
             picture = self._decoded(data)
             return lambda: self._looked_at(picture), self._luma_of_picture
-        pixels_jpeg.decode(data, 8, self._luma.small[:, :, np.newaxis])
+        self._decode(data, 8, self._luma.small[:, :, np.newaxis])
         return lambda: self._looked_at(self._decoded(data)), self._luma.finished()
 
     def _looked_at(self, picture: Pixels) -> Pixels:
@@ -181,7 +198,7 @@ class _Jpeg:
         return picture
 
     def _decoded(self, data: Pixels) -> Pixels:
-        pixels_jpeg.decode(data, self._factor, self._picture)
+        self._decode(data, self._factor, self._picture)
         _fill(self._picture, self._boxes, 0)
         return self._picture
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from edged.core.errors import CameraError
+from edged.core.shot import PictureFormat
 from edged.core.types import Box, End, Frame
 from edged.edges.camera import CaptureCamera
 from tests.fakes import FakeClock
-from tests.scenes import SIZE
+from tests.scenes import SIZE, flat
 from tests.scripted_source import ScriptedSource, ShortBackoff, look_for, watching
+from tests.shots import jpeg
 
 
 @pytest.fixture
@@ -49,6 +51,21 @@ def test_only_pictures_that_are_due_are_decoded(clock):
             source.feed((100 + index / 30, index))
             camera.newest(0.0)
         assert (source.retrieved, camera.taken, camera.dropped) == (10, 10, 0)
+
+
+def test_of_thirty_jpegs_a_second_five_are_decoded_where_five_are_classified(clock):
+    source = ScriptedSource(PictureFormat(*SIZE, "jpeg"))
+    camera = CaptureCamera(source, clock, 5.0, least_scale=lambda *_: 0.5)
+    classified = 0
+    with watching(camera, source):
+        for index in range(300):
+            source.feed((100 + index / 30, jpeg(flat(index % 200))))
+            frame = camera.newest(0.0)
+            if frame is not None:
+                assert frame.luma.size < frame.pixels.size
+                classified += 1
+    assert classified == 50
+    assert camera.decoded <= 52
 
 
 def test_a_loop_that_comes_late_finds_the_newest_picture_and_not_the_one_that_was_due(clock):

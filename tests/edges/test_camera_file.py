@@ -6,7 +6,8 @@ import cv2
 import pytest
 
 from edged.core.errors import CameraError
-from edged.core.types import End, Frame, PictureFormat
+from edged.core.shot import PictureFormat
+from edged.core.types import End, Frame
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource, probe
 from tests.fakes import FakeClock

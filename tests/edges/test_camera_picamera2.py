@@ -16,7 +16,7 @@ import pytest
 from edged.core.errors import CameraError
 from edged.core.planes import copy_planes
 from edged.core.sensor_mode import choose_mode
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
 from edged.edges import camera_picamera2
 from edged.edges.camera_picamera2 import Picamera2Source, csi_cameras, load_picamera2
 from tests import picamera2_fake

@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 
 from edged.core.errors import CameraError, ConfigError
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Blind, Frame
 from edged.edges import camera_rtsp, camera_rtsp_question
+from edged.edges.camera import CaptureCamera
 from edged.edges.camera_rtsp import RtspSource
 from edged.edges.camera_rtsp_lateness import Lateness
 from edged.edges.clock import SystemClock
@@ -44,14 +46,19 @@ def _gstreamer() -> None:
         pytest.skip(reason)
 
 
+def opencv_log() -> Any:
+    """Where this version of OpenCV keeps its log level."""
+    return cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2
+
+
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a source sets for its process does not outlive the test."""
     for name in ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "OPENCV_FFMPEG_LOGLEVEL"):
         monkeypatch.setenv(name, "")
-    level = cv2.getLogLevel()
+    level = opencv_log().getLogLevel()
     yield
-    cv2.setLogLevel(level)
+    opencv_log().setLogLevel(level)
 
 
 @pytest.fixture
@@ -164,6 +171,20 @@ def test_after_a_pause_the_next_picture_is_a_new_one(camera: Callable[..., RtspS
         assert server.tell() - seen <= 1.6 * FPS
 
 
+def test_a_loop_that_pauses_gets_the_newest_frame(camera: Callable[..., RtspServer]) -> None:
+    server = camera(key_interval=50)
+    with CaptureCamera(RtspSource(server.url, SystemClock()), SystemClock(), FPS) as capturing:
+        for _ in range(3):
+            frame = None
+            while not isinstance(frame, Frame):
+                frame = capturing.newest(1.0)
+                assert not isinstance(frame, Blind), frame
+            look = PictureFormat(frame.pixels.shape[1], frame.pixels.shape[0], "bgr")
+            made = server.tell()
+            assert made - counter(look, Shot(frame.pixels.reshape(-1), look.size_bytes, frame.t_s)) <= FPS
+            until(lambda made=made: server.tell() >= made + 3 * FPS)  # type: ignore[misc]
+
+
 def test_only_key_frames_are_decoded(camera: Callable[..., RtspServer]) -> None:
     with playing(camera(key_interval=8).url, key_frames_only=True) as source:
         look = source.open()
@@ -268,6 +289,14 @@ def test_it_asks_for_tcp_time_outs_one_thread_and_key_frames() -> None:
     assert {"rtsp_transport;tcp", "timeout;4000000", "avdiscard;nonkey"} <= set(options)
 
 
+def test_opencv_and_ffmpeg_are_kept_silent_whoever_wants_them_to_talk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "56")
+    opencv_log().setLogLevel(6)
+    faked(FakeCapture((240, 320, 3))).open()
+    assert os.environ["OPENCV_FFMPEG_LOGLEVEL"] == "-8"
+    assert opencv_log().getLogLevel() == 0
+
+
 def test_the_password_is_read_for_each_opening_and_never_kept() -> None:
     capture = FakeCapture((240, 320, 3))
     passwords = ["first-one", "second/one"]
@@ -331,8 +360,12 @@ def test_logins(camera: Callable[..., RtspServer], auth: str, login: tuple[str, 
         assert why(source) == camera_rtsp_question.NO_STREAM
 
 
-def test_sound_alone_is_no_video(camera: Callable[..., RtspServer]) -> None:
-    with playing(camera(media="audio").url) as source:
+@pytest.mark.parametrize("auth", ["none", "basic", "digest"])
+def test_sound_alone_is_no_video(camera: Callable[..., RtspServer], auth: str) -> None:
+    username, password = ODD
+    server = camera(media="audio", auth=auth, username=username, password=password)
+    # What the stream holds is told to those alone who have a login: the question has to log in, too.
+    with playing(server.url, None if auth == "none" else ODD) as source:
         assert why(source) == camera_rtsp_question.NO_VIDEO
 
 
@@ -353,7 +386,7 @@ def test_a_frozen_camera_is_noticed_and_taken_up_again(
     camera: Callable[..., RtspServer], key_frames_only: bool
 ) -> None:
     server = camera()
-    with playing(server.url, key_frames_only=key_frames_only, read_timeout_s=1.0) as source:
+    with playing(server.url, key_frames_only=key_frames_only, open_timeout_s=3.0, read_timeout_s=1.0) as source:
         source.open()
         server.freeze()
         assert trouble(source).text.startswith(("no picture for 1 s", "no key frame for"))

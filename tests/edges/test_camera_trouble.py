@@ -11,7 +11,8 @@ import pytest
 
 from edged.core.backoff import Backoff
 from edged.core.errors import CameraError, CameraHung
-from edged.core.types import Blind, Frame, PictureFormat
+from edged.core.shot import PictureFormat
+from edged.core.types import Blind, Frame
 from edged.edges.camera import CaptureCamera
 from tests.fakes import FakeClock
 from tests.scenes import SIZE, flat

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edged.core.errors import CameraError
-from edged.core.types import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
 from edged.edges.camera_v4l2 import DAMAGED_IN_A_ROW, V4l2Source
 from edged.edges.camera_v4l2_choice import MAX_TEXT_BYTES
 from edged.edges.camera_v4l2_device import Device, Format, Size
@@ -49,14 +49,16 @@ class FakeCapture:
     Args:
         rates: what the driver really does, by format.
         sizes: what the driver really delivers.
+        rounds_up: the driver takes the next higher rate, as vivid does, and not the nearest.
         version: 5 gives raw YUYV in the picture's shape, 4 as (1, bytes).
     """
 
-    def __init__(self, rates=None, sizes=None, opens=True, version=5):
+    def __init__(self, rates=None, sizes=None, opens=True, version=5, rounds_up=False):
         self.rates = rates or {"YUYV": (5, 10, 15, 30), "MJPG": (30,)}
         self.sizes = sizes
         self.opens = opens
         self.version = version
+        self.rounds_up = rounds_up
         self.stamp_ms = 0.0
         self.grabs = []  # what the next grabs answer; then True
         self.pictures = []  # what the next retrieves answer: None for a damaged one
@@ -93,7 +95,10 @@ class FakeCapture:
         return True
 
     def take_rate(self, hz):
-        got = min(self.rates[self.settings["fourcc"]], key=lambda rate: abs(1 / rate - 1 / hz))
+        rates = self.rates[self.settings["fourcc"]]
+        got = min(rates, key=lambda rate: abs(1 / rate - 1 / hz))
+        if self.rounds_up:
+            got = min((rate for rate in rates if rate >= hz), default=max(rates))
         self.settings["fps"] = got
         self.remembered = {7.5: 15, 29.97: 30000, 12.5: 25}.get(got, got)
 
@@ -189,9 +194,10 @@ def test_the_rate_is_the_nearest_that_is_not_lower(camera, says, fps, rates, cho
     assert (fake.settings["fourcc"], fake.settings["fps"]) == ("YUYV", chosen)
 
 
-@pytest.mark.parametrize(("fps", "rates", "chosen"), [(7.0, (7.5, 15, 30), 7.5), (12.0, (10, 12.5, 25), 12.5)])
-def test_a_rate_that_is_no_whole_number_is_not_lost_in_a_restart(camera, fps, rates, chosen):
-    fake = FakeCapture(rates={"YUYV": rates})
+@pytest.mark.parametrize("rounds_up", [False, True])
+@pytest.mark.parametrize(("fps", "rates", "chosen"), [(7.0, (7.5, 15, 30), 7.5), (12.0, (10, 12.5, 15, 25), 12.5)])
+def test_a_rate_that_is_no_whole_number_is_neither_rounded_away_nor_lost(camera, rounds_up, fps, rates, chosen):
+    fake = FakeCapture(rates={"YUYV": rates}, rounds_up=rounds_up)
     camera(fake, fps=fps)
     assert fake.settings["fps"] == chosen
 
@@ -239,7 +245,7 @@ def test_what_is_neither_yuyv_nor_jpeg_is_made_bgr_by_opencv(camera, says):
 
 def test_a_format_that_the_driver_does_not_take_after_all_gives_way(camera):
     fake = FakeCapture(rates={"MJPG": (30,)})
-    assert camera(fake, says=device(YUYV=[30], MJPG=[30])).format.encoding == "jpeg"
+    assert camera(fake, says=device(YUYV=[30], MJPG=[((1280, 720), [30])])).format == PictureFormat(1280, 720, "jpeg")
 
 
 def test_a_camera_without_a_format_that_can_be_read_says_what_it_has(clock):
@@ -347,7 +353,7 @@ def test_a_jpeg_is_copied_as_it_is(camera):
 
 DAMAGED = {
     "YUYV": [None, raw(1, 640 * 480 * 2 - 2), raw(1, 640 * 480 * 2 + 1280), raw(1, 4)],
-    "MJPG": [None, jpeg(JPEG[2:]), jpeg(b"\xff\xd8"), jpeg(b"\x00" * 50), raw(0xFF, 640 * 480 * 2 + 1)],
+    "MJPG": [None, jpeg(JPEG[2:]), jpeg(b"\xff\xd8"), jpeg(b"\x00" * 50), jpeg(JPEG + bytes(640 * 480 * 2))],
     "NV12": [None],
 }
 

@@ -135,6 +135,14 @@ def test_a_driver_that_tells_nothing_of_the_node_is_taken_by_its_own_capabilitie
 
 
 @pytest.mark.parametrize(
+    ("code", "text"),
+    [(0x56595559, "YUYV"), (0x20363159, "Y16 "), (0xA0363159, "Y16 -BE"), (0x0A1B4241, "AB??"), (0, "????")],
+)
+def test_formats_are_named_by_four_characters(code, text):
+    assert device.fourcc_text(code) == text
+
+
+@pytest.mark.parametrize(
     ("driver", "capabilities", "kind"),
     [
         ("uvcvideo", 0x04200001, "camera"),

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from edged.core.types import PictureFormat
+from edged.core.shot import PictureFormat
 from edged.edges.frames import Pacer, ShotSlot
 
 WIDTH, HEIGHT = 32, 24

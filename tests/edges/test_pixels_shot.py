@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.core.errors import CameraError
-from edged.core.types import Box, Frame, InputSpec, PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Box, Frame, InputSpec
 from edged.edges import pixels_jpeg
 from edged.edges.pixels import Preprocessor
 from edged.edges.pixels_shot import Developer
@@ -134,23 +135,31 @@ def test_the_gate_cannot_tell_an_eighth_of_a_jpeg_from_a_decoded_picture():
         assert np.abs(alone.astype(int) - decoded).max() <= 4
 
 
-def test_a_jpeg_that_nobody_classifies_is_never_decoded_as_a_picture(monkeypatch):
-    asked = []
-    decode = pixels_jpeg.decode
-    monkeypatch.setattr(
-        pixels_jpeg, "decode", lambda data, factor, out: asked.append(factor) or decode(data, factor, out)
-    )
+def test_a_jpeg_is_decoded_once_where_the_last_one_was_classified_too():
     taken, picture_format = shot(scene(), "jpeg")
     developer = Developer(picture_format, 0, (), 0.5)
     for _ in range(3):
-        developer.frame(taken)
-    assert asked == [8, 8, 8]
-    assert developer.frame(taken).pixels.any()
-    assert asked[3:] == [8, 2]
-    developer.frame(taken)  # who classified the last one wants this one, too: decoded once, for both
-    assert asked[5:] == [2]
-    developer.frame(taken)
-    assert asked[6:] == [8]
+        assert developer.frame(taken).luma.any()
+    assert developer.decoded == 3
+    frame = developer.frame(taken)
+    assert frame.luma.any()
+    assert frame.pixels.any()
+    assert developer.decoded == 5, "brightness for the gate, and the picture for the classifier"
+    frame = developer.frame(taken)
+    assert frame.pixels.any()
+    assert frame.luma.any()
+    assert developer.decoded == 6, "once, for both"
+    for _ in range(3):
+        assert developer.frame(taken).luma.any()
+    assert developer.decoded == 9
+
+
+@pytest.mark.parametrize("encoding", ["bgr", "yuyv", "yuv420"])
+def test_no_other_encoding_is_decoded_or_copied(encoding):
+    taken, picture_format = shot(scene(), encoding)
+    developer = Developer(picture_format, 0, (), 0.5)
+    assert np.shares_memory(developer.frame(taken).pixels, taken.data)
+    assert developer.decoded == 0
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Protocol
 
 from edged.core.errors import CameraError, CameraHung, ConfigError, EdgedError, ModelError
-from edged.core.types import Decision, Event, Frame, Look, Message, PictureFormat, Region, Scores, Shot, WallTime
+from edged.core.shot import PictureFormat, Shot
+from edged.core.types import Decision, Event, Frame, Look, Message, Region, Scores, WallTime
 
 __all__ = [
     "Acknowledged", "Broker", "Camera", "CameraError", "CameraHung", "Classifier", "Clock", "ConfigError", "Connected",

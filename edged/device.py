@@ -161,7 +161,9 @@ class Device:
         systemd.ready()
         try:
             loop.run(
-                PausableCamera(self.camera, self.control.paused, self.clock, self._stop),
+                PausableCamera(
+                    parts.discerning(self._config, self.camera), self.control.paused, self.clock, self._stop
+                ),
                 self.gate,
                 self.classifier,
                 self.decider,

@@ -11,10 +11,12 @@ from edged.config import CameraTable, Config
 from edged.core import commands, homeassistant, leftovers, wire
 from edged.core.gate import EveryRegion
 from edged.core.motion import MotionGate
+from edged.core.sight import Sight
 from edged.core.trigger import Decider
 from edged.core.types import Message, ModelSpec, Region, Rule
 from edged.duties.announcement import Announcement
 from edged.duties.publisher import MqttPublisher
+from edged.duties.sight import DiscerningCamera
 from edged.edges import board, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
@@ -25,7 +27,7 @@ from edged.edges.mqtt import PahoBroker
 from edged.edges.outbox_fallback import DurableOutbox
 from edged.edges.pixels import least_scale
 from edged.edges.state_folder import StateFolder
-from edged.ports import Clock, Gate, Source
+from edged.ports import Camera, Clock, Gate, Source
 
 STALL_S, FILE_STALL_S, KEY_STALL_S = 5.0, 30.0, 25.0
 
@@ -72,6 +74,13 @@ def _source(config: Config, clock: Clock, stop: threading.Event) -> Source:
     if table.scheme == "v4l2":
         return V4l2Source(table.path, table.width_px, table.height_px, table.fps, clock)
     return RtspSource(table.source, clock, table.username, config.camera_password, table.key_frames_only)
+
+
+def discerning(config: Config, camera: CaptureCamera) -> Camera:
+    """The camera, judged: whether what it shows can be trusted. A file may show what it likes."""
+    if config.camera.scheme == "file":
+        return camera
+    return DiscerningCamera(camera, Sight(config.camera.privacy_masks), camera.reopen)
 
 
 def gate(config: Config, regions: Sequence[Region], decider: Decider) -> Gate:

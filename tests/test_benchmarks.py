@@ -8,7 +8,20 @@ import pytest
 
 from tests.conftest import EMULATED
 
-NAMES = ("bars", "delay", "endurance", "loop", "outbox", "page", "process", "reliability", "report", "whole_loop")
+NAMES = (
+    "bars",
+    "cameras",
+    "delay",
+    "endurance",
+    "gate",
+    "loop",
+    "outbox",
+    "page",
+    "process",
+    "reliability",
+    "report",
+    "whole_loop",
+)
 
 
 @pytest.mark.skipif(EMULATED, reason="imports alone; the same files")

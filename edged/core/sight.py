@@ -105,12 +105,10 @@ class Sight:
 
     Args:
         masks: parts of the picture that are black on purpose and do not count.
-        living: a sensor is behind the pictures. A clip may stand still and be cut as it likes: with False it is never
-            frozen and never turned.
     """
 
-    def __init__(self, masks: Sequence[Box] = (), *, living: bool = True) -> None:
-        self._masks, self._living = tuple(masks), living
+    def __init__(self, masks: Sequence[Box] = ()) -> None:
+        self._masks = tuple(masks)
         self._fault: str | None = None
         self._name = "covered"
         self._clear_s: float | None = None
@@ -132,9 +130,8 @@ class Sight:
         if passed_s < 0.0 or passed_s > max(GAP_S, 3.0 * self._usual_s):
             self.interrupt()
         self._t_s, self._usual_s = t_s, passed_s
-        if self._living:
-            self._stillness.look(t_s, frame.repeated)
-            self._there["frozen"] = self._stillness.is_frozen
+        self._stillness.look(t_s, frame.repeated)
+        self._there["frozen"] = self._stillness.is_frozen
         # Half a millisecond, because sums of tenths of seconds are not exact.
         if not t_s - self._studied_s < STUDY_EVERY_S - 0.0005:
             self._study(frame, 0.0 if math.isnan(self._studied_s) else t_s - self._studied_s)
@@ -173,7 +170,7 @@ class Sight:
         seen = self._reduction.seen
         self._cells: Floats = np.zeros(seen.shape, np.float32)
         self._detail = Detail(seen)
-        self._outlook = Outlook(seen) if self._living and seen.shape == (ROWS, COLUMNS) else None
+        self._outlook = Outlook(seen) if seen.shape == (ROWS, COLUMNS) else None
         self._there["turned"] = False
 
     def _verdict(self, t_s: float) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from edged.core.sight import Sight
+from edged.core.errors import CameraError
+from edged.core.sight import SENTENCES, Sight
 from edged.core.types import Blind, Frame, Look
 from edged.ports import Camera
 
@@ -20,10 +22,13 @@ class DiscerningCamera:
     Args:
         camera: entered and left with this one.
         sight: the judge, for this camera alone.
+        reopen: has the camera opened anew; asked once an outage, where the picture is frozen: that may mend it.
     """
 
-    def __init__(self, camera: Camera, sight: Sight) -> None:
-        self._camera, self._sight = camera, sight
+    def __init__(
+        self, camera: Camera, sight: Sight, reopen: Callable[[CameraError], None] = lambda _error: None
+    ) -> None:
+        self._camera, self._sight, self._reopen = camera, sight, reopen
         self._t_s = -math.inf
         self._since_s = 0.0
         self._said: set[str] = set()
@@ -72,3 +77,5 @@ class DiscerningCamera:
                 self._since_s = self._t_s
             self._said.add(text)
             log.warning("camera fault: %s", text)
+            if text == SENTENCES["frozen"]:
+                self._reopen(CameraError(text, "camera_fault"))

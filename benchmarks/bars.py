@@ -107,10 +107,59 @@ def _int8(found: Any) -> tuple[str, bool]:
     return "; ".join(texts), met
 
 
+def _still(encoding: str, figure: str, limit: float) -> Callable[[Any], tuple[str, bool]]:
+    def measure(found: Any) -> tuple[str, bool]:
+        ratio = found["still"][encoding][figure]
+        return spread(ratio), ratio["median"] <= limit
+
+    return measure
+
+
+def _entropy(_: Any) -> str:
+    return (
+        "Even the brightness of a JPEG at an eighth takes most of a decoder's time: the whole file has to be read bit by "
+        "bit before anything is known of it. A camera that delivers YUYV is the cheaper one."
+    )
+
+
+def _encoding(encoding: str, limit: float) -> Callable[[Any], tuple[str, bool]]:
+    def measure(found: Any) -> tuple[str, bool]:
+        one = found["encodings"][encoding]
+        text = (
+            f"{spread(one['ratio'])}; {one['edged_ms']:.2f} and {one['usual_ms']:.2f} ms; at most {one['peak_bytes']} "
+            f"bytes allocated, the decoded picture has {one['picture_bytes']}"
+        )
+        return text, one["ratio"]["median"] <= limit and one["peak_bytes"] < one["picture_bytes"] // 8
+
+    return measure
+
+
+def _fresh(found: Any) -> tuple[str, bool]:
+    ages = found["ages"]
+    text = "; ".join(f"{name}: {spread(one['ages_ms'], 1)} ms, {one['frames']} frames" for name, one in ages.items())
+    return text, all(one["ages_ms"]["median"] <= 1.5 * 1000 / 30 for one in ages.values())
+
+
+def _decoded(found: Any) -> tuple[str, bool]:
+    most = max(one["decoded_per_s"] for one in found["ages"].values())
+    return f"{most:.1f} a second", most <= 6.0
+
+
+def _missed(found: Any) -> tuple[str, bool]:
+    text = (
+        f"{found['missed']} of {found['ungated']}, at most {found['late_s']:.2f} s apart; {found['stories']} drawn "
+        "stories and the bundled clip, with and without delays"
+    )
+    return text, found["missed"] == 0 and found["ungated"] > 0
+
+
 LOOP = "whole loop over bare `invoke()`, CPU time"
 RSS = "RSS of `edged run`, default model, 640x480"
 PROCESS = "`python -m benchmarks.process`"
 ENDURANCE = "`python -m benchmarks.endurance`"
+CAMERAS = "`python -m benchmarks.cameras`"
+STILL = "still scene at 10 fps, 640x480, `idle_fps` 0.5, CPU of all threads"
+WHOLE = "to a 224x224 tensor, over decoding and converting the whole picture first, the same interpolation"
 
 BARS = (
     Bar(
@@ -128,6 +177,25 @@ BARS = (
     Bar(
         "frame's time stamp to a subscriber on loopback, less that frame's own invoke",
         *("median ≤ 10 ms", "delay", _delay, "`python -m benchmarks.delay`"),
+    ),
+    *(
+        Bar(f"{STILL}, {name}: {what}", f"≤ {limit:.2f}", "cameras", _still(encoding, figure, limit), CAMERAS, _entropy)
+        for encoding, name in (("yuyv", "YUYV"), ("jpeg", "MJPEG"))
+        for what, figure, limit in (
+            ("gate on over gate off", "ratio", 0.10),
+            ("a gated frame over a classified one", "gated", 0.03),
+        )
+    ),
+    Bar(
+        "events that the ungated run reports and the gated one misses",
+        *("0", "gate", _missed, "`python -m benchmarks.gate`"),
+    ),
+    Bar(f"YUYV 640x480 {WHOLE}", "≤ 0.75", "cameras", _encoding("yuyv", 0.75), CAMERAS),
+    Bar(f"MJPEG 1280x720 {WHOLE}", "≤ 0.6", "cameras", _encoding("jpeg", 0.6), CAMERAS),
+    Bar("pictures decoded, camera at 30 fps MJPEG, classifier at 5", "≤ 6 a second", "cameras", _decoded, CAMERAS),
+    Bar(
+        "age of the frame that is classified, camera at 30 fps, classifier at 5",
+        *("median ≤ 50 ms", "cameras", _fresh, CAMERAS),
     ),
     Bar(
         "int8 against float, pictures not calibrated on: the same best class; difference in top-1",

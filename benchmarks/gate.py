@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -214,6 +215,25 @@ def judge(
     if not told:
         compare(seen.frames(), seen.frames(), [], lambda *_: np.zeros(0), (seen.region,), idle_fps, tally)
     return told, tally
+
+
+def measure() -> dict[str, Any]:
+    """For `docs/performance.md`: what `due()` costs, and events missed on drawn stories and the bundled clip."""
+    _, interpreter, _ = app.open_model(MODEL, 1)
+    warm_us = cpu_us()
+    gate_us, invoke_us = cold_us(interpreter.invoke)
+    tallies = [tell_stories(STORIES, delays) for delays in (NO_DELAYS, DEFAULT_DELAYS)]
+    seen = see(CLIP)
+    tallies += [judge(seen, delays=delays)[1] for delays in (DEFAULT_DELAYS, NO_DELAYS)]
+    return {
+        "warm_us": warm_us,
+        "gate_us": gate_us,
+        "invoke_us": invoke_us,
+        "stories": STORIES,
+        "ungated": sum(tally.ungated for tally in tallies),
+        "missed": sum(tally.missed for tally in tallies),
+        "late_s": max(tally.late_s for tally in tallies),
+    }
 
 
 def main() -> None:

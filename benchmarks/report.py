@@ -23,13 +23,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delay, endurance, loop, page, peers, process
+from benchmarks import cameras, delay, endurance, gate, loop, page, peers, process
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 REPORT = ROOT / "models" / "efficientnet-lite0-int8" / "report.json"
 HEAP_FRAMES, RSS_FRAMES = 10_000, 100_000
-PACKAGES = ("ai-edge-litert", "tflite-runtime", "numpy", "opencv-python-headless", "paho-mqtt", "pydantic")
+PACKAGES = (
+    "ai-edge-litert",
+    "tflite-runtime",
+    "numpy",
+    "opencv-python-headless",
+    "simplejpeg",
+    "paho-mqtt",
+    "pydantic",
+)
 
 
 def measure_growth(frames: int, trace: bool) -> dict[str, Any]:
@@ -52,6 +60,8 @@ def sections(mobilenet: Path | None, mediapipe_python: str | None) -> dict[str, 
         "delay": delay.measure,
         "heap": functools.partial(measure_growth, HEAP_FRAMES, True),
         "rss": functools.partial(measure_growth, RSS_FRAMES, False),
+        "cameras": cameras.measure,
+        "gate": gate.measure,
         "peers": functools.partial(peers.measure, mobilenet, mediapipe_python),
         "int8": measure_int8,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,7 @@ from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, ModelSpec, Region
 from edged.device import Device, Fitted, Report
-from edged.edges import board, camera_file
+from edged.edges import board, camera_file, memory
 from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
@@ -156,8 +155,7 @@ def run(
     Raises:
         EdgedError: what only a new process can mend; the reason is in `D/info` after the restart.
     """
-    # A core dump would hold the picture that was in memory.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
     last_exit = _last_exit(folder.read("last_exit.json"))

@@ -82,7 +82,11 @@ class RtspServer:
         self._hears("listening")
 
     def tell(self, **change: Any) -> int:
-        """Changes the pictures under way, `size=[width_px, height_px]` or `silent=True`: how many were made so far."""
+        """Changes the pictures under way: `size=[width_px, height_px]`, `silent=True`, `black=True`.
+
+        Returns:
+            How many were made so far.
+        """
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(change) + "\n")
@@ -123,13 +127,15 @@ class Pictures:
 
     def __init__(self, width_px: int, height_px: int, texture: str) -> None:
         self.size = [width_px, height_px]
-        self.silent = False
+        self.silent = self.black = False
         self.index = 0
         self._texture = texture
         self._noise = b""
 
     def next(self) -> bytes:
         width_px, height_px = self.size
+        if self.black:
+            return bytes([16]) * (width_px * height_px) + bytes([128]) * (width_px * height_px // 2)
         bit_px = width_px // BITS
         bits = (self.index >> bit & 1 for bit in reversed(range(BITS)))
         row = b"".join(bytes([BRIGHT if bit else DARK]) * bit_px for bit in bits).ljust(width_px, bytes([DARK]))

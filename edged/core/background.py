@@ -161,7 +161,7 @@ class Background:
         self._sorted_s = 0.0
         bright = self._light.sort()
         self._many = CHANGED_SHARE * max(bright, self._mean.size / 4)
-        self._restless = 2 * np.count_nonzero(self._deviation > NOISE_MOST) > self._deviation.size
+        self._restless = 2 * int(np.count_nonzero(self._deviation > NOISE_MOST)) > self._deviation.size
 
 
 class _Light:

@@ -185,7 +185,7 @@ class _Clip:
     def open(self) -> tuple[int, int]:
         try:
             # One decoding thread: a clip is no load, and each thread would keep pictures of its own.
-            opened = self._capture.open(str(self._path), cv2.CAP_ANY, [cv2.CAP_PROP_N_THREADS, 1])
+            opened = self._capture.open(str(self._path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
             got, first = self._capture.read() if opened else (False, None)
         except cv2.error as error:
             raise CameraError(f"it cannot be read as a clip ({error.err})", place=self._path) from error
@@ -228,7 +228,7 @@ class _Pictures:
         self._position = 0
         self._unreadable: set[Path] = set()
         self._picture: Pixels | None = None
-        self._decoded: Path | None = None
+        self._decoded: tuple[Path, int, int] | None = None
 
     def open(self) -> tuple[int, int]:
         self._paths = self._listed()
@@ -271,18 +271,20 @@ class _Pictures:
             raise CameraError(f"the folder cannot be read ({error.strerror})", place=self._path) from error
 
     def _decode(self, path: Path) -> bool:
-        """Decodes a picture, unless it is the one that was decoded last; remembers it where that fails."""
-        if path == self._decoded:
-            return True
+        """Decodes a picture, unless it is what was decoded last; remembers it where that fails."""
         try:
+            told = path.stat()
+            content = (path, told.st_mtime_ns, told.st_size)
+            if content == self._decoded:
+                return True
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        except cv2.error:
+        except (cv2.error, OSError):
             picture = None
         if picture is None:
             log.warning("%s cannot be decoded as a picture and is left out", path)
             self._unreadable.add(path)
             return False
-        self._picture, self._decoded = picture.astype(np.uint8, copy=False), path
+        self._picture, self._decoded = picture.astype(np.uint8, copy=False), content
         return True
 
 

@@ -1,16 +1,29 @@
-"""This process's own memory: giving back what only the start needed. On a board with 512 MB each megabyte is a picture.
+"""This process's own memory: giving back what only the start needed, and keeping the rest to itself.
 
-Everything here is a hint to the C library or the kernel and changes no result; where it cannot be given, nothing is
-lost but memory.
+Giving back is a hint to the C library or the kernel and changes no result: on a board with 512 MB each megabyte is a
+picture. Keeping to itself is a promise: a core dump would hold the picture that was in memory.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import resource
 from pathlib import Path
 
 _MADV_DONTNEED = 4
+_PR_SET_DUMPABLE = 4
+
+
+def forbid_core_dumps() -> None:
+    """No core dump of this process from here on, neither as a file nor through a pipe.
+
+    A limit of 0 does not bind where the kernel pipes cores to a program, as with systemd-coredump or apport (core(5));
+    a process that is not dumpable has none (prctl(2)). It also keeps other programs of the same user from reading
+    this one's memory.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def give_back_after_start(model_path: Path) -> None:

@@ -38,6 +38,18 @@ _NO_V5 = frozenset({0x01, 0x84})
 log = logging.getLogger("edged.mqtt")
 
 
+def _wake_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, by which other threads wake the network thread."""
+    pair = socket.socketpair()
+    for end in pair:
+        end.setblocking(False)
+    return pair
+
+
+# paho makes them by listening on loopback for a moment; edged promises that it listens on nothing.
+paho._socketpair_compat = _wake_pair  # noqa: SLF001
+
+
 class Client(paho.Client):
     """A client whose network thread survives whatever goes wrong with a connection."""
 

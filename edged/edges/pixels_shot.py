@@ -19,8 +19,10 @@ from edged.edges.pixels_sampling import planes
 
 LUMA_PX = 60
 """The shorter side of `Frame.luma` at least: a twentieth of the picture is then a few hundred of its pixels."""
-SAMPLES = 4096
-"""So many bytes of a picture tell whether it is the one before: the noise of a living sensor is in all of them."""
+SAMPLES = 512
+"""So many bytes, all over a picture, tell whether it is the one before: the noise of a living sensor is in all of them.
+Each is a cache line to fetch, so no more than enough: if 4 of 5 stay the same from picture to picture, all do once in
+10^49 pictures."""
 BLACK_Y, NO_COLOUR = 16, 128
 
 Rectangle = tuple[int, int, int, int]
@@ -123,9 +125,13 @@ def _bgr(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Ca
     def make(shot: Shot) -> Made:
         pixels = shot.data.reshape(shape)
         _fill(pixels, boxes, 0)
-        cv2.resize(pixels, luma.size, dst=small, interpolation=cv2.INTER_LINEAR)
-        cv2.cvtColor(small, cv2.COLOR_BGR2GRAY, dst=luma.small)
-        return pixels, luma.finished()
+
+        def brightness() -> Pixels:
+            cv2.resize(pixels, luma.size, dst=small, interpolation=cv2.INTER_LINEAR)
+            cv2.cvtColor(small, cv2.COLOR_BGR2GRAY, dst=luma.small)
+            return luma.finished()
+
+        return pixels, brightness
 
     return make
 
@@ -139,9 +145,13 @@ def _yuyv(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> C
     def make(shot: Shot) -> Made:
         pixels = shot.data.reshape(shape)
         _fill(pixels, boxes, black)
-        cv2.resize(pixels, luma.size, dst=small, interpolation=cv2.INTER_LINEAR)
-        cv2.extractChannel(small, 0, dst=luma.small)
-        return pixels, luma.finished()
+
+        def brightness() -> Pixels:
+            cv2.resize(pixels, luma.size, dst=small, interpolation=cv2.INTER_LINEAR)
+            cv2.extractChannel(small, 0, dst=luma.small)
+            return luma.finished()
+
+        return pixels, brightness
 
     return make
 
@@ -153,12 +163,16 @@ def _yuv420(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) ->
 
     def make(shot: Shot) -> Made:
         pixels = shot.data.reshape(shape)
-        brightness, *colours = planes(pixels)
-        _fill(brightness, boxes, BLACK_Y)
+        whole, *colours = planes(pixels)
+        _fill(whole, boxes, BLACK_Y)
         for plane in colours:
             _fill(plane, halves, NO_COLOUR)
-        cv2.resize(brightness, luma.size, dst=luma.small, interpolation=cv2.INTER_LINEAR)
-        return pixels, luma.finished()
+
+        def brightness() -> Pixels:
+            cv2.resize(whole, luma.size, dst=luma.small, interpolation=cv2.INTER_LINEAR)
+            return luma.finished()
+
+        return pixels, brightness
 
     return make
 

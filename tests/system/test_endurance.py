@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(EMULATED, reason="memory under emulation is the 
 def test_the_heap_does_not_grow_with_frames_and_events(mosquitto):
     """A tenth of 10,000 frames with 1,000 events acknowledged by a real broker."""
     with surroundings() as (port, folder):
-        growth = run(1000, True, port, folder, warm_up=500)
+        growth = run(1000, True, port, folder, warm_up=1000)
     assert growth.frames == 1000
     assert growth.events == 100
     assert growth.acknowledged >= 90, "the last ones may still be in flight"

@@ -117,8 +117,8 @@ def _still(encoding: str, figure: str, limit: float) -> Callable[[Any], tuple[st
 
 def _entropy(_: Any) -> str:
     return (
-        "Even the brightness of a JPEG at an eighth takes most of a decoder's time: the whole file has to be read bit by "
-        "bit before anything is known of it. A camera that delivers YUYV is the cheaper one."
+        "Even the brightness of a JPEG at an eighth takes most of a decoder's time: the whole file has to be read bit "
+        "by bit before anything is known of it. A camera that delivers YUYV is the cheaper one."
     )
 
 

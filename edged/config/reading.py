@@ -183,6 +183,9 @@ def _warnings(config: Config) -> Iterator[str]:
             yield config.problem(
                 ("region", index), f"no rule looks at region {region.name}, so nothing is done with it"
             )
+    if re.search(r"(?i)[?&;/](pass|passwd|password|pwd)=", config.camera.source):
+        text = "the address seems to hold a password; a camera that takes username and password_file keeps it to itself"
+        yield config.problem(("camera", "source"), text)
     tls = config.mqtt.tls
     for key, path in (
         (("mqtt", "password_file"), config.password_path()),

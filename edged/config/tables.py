@@ -73,7 +73,7 @@ class CameraTable(Table):
     rotate_deg: Annotated[
         Literal[0, 90, 180, 270], BeforeValidator(values.quarter_turn), Field(description="0, 90, 180 or 270")
     ] = 0
-    username: Annotated[Text | None, Field(max_length=256, description="the login at the camera")] = None
+    username: Annotated[Text | None, Field(max_length=100, description="the login at the camera")] = None
     password_file: Annotated[str | None, _file("the password alone")] = None
     key_frames_only: Annotated[bool, Field(description="true or false")] = False
     privacy_masks: Annotated[
@@ -107,6 +107,8 @@ class CameraTable(Table):
     @classmethod
     def _network_only(cls, value: object, info: ValidationInfo) -> object:
         _check_belongs(NETWORK_SCHEMES, info)
+        if isinstance(value, str) and ":" in value:
+            raise ValueError("holds a colon, which no RTSP login can; allowed: a user name without one")
         return value
 
     @field_validator("password_file")

@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 ROWS, COLUMNS = 30, 40
 """Of cells, at most: a smaller picture has one for each pixel."""
-MARGIN_PX = 1
+MARGIN_PX = 3
 """Around a mask: where pixels are mixtures the mask is larger than it says, and its border would pass for an edge."""
 MIN_CELLS = 48
 """With less to see nothing is said about it."""

@@ -179,11 +179,11 @@ class Sight:
         for name, sign in self._signs.items():
             if sign.counts(t_s, there[name]):
                 first = first or name
-        if any(there.values()):
+        if self._fault is None or not there[self._fault]:
+            self._fault = first or self._fault
+        if self._fault is None or there[self._fault]:
             self._clear_s = None
-            if self._fault is None or not there[self._fault]:
-                self._fault = first or self._fault
-        elif self._fault is not None:
+        else:
             if self._clear_s is None:
                 self._clear_s = t_s
             if t_s - self._clear_s >= GONE_S:

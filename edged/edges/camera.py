@@ -91,11 +91,15 @@ class CaptureCamera:
         self._taken_s = -math.inf
         self._lost_s: float | None = None
         self._told: set[str] = set()
+        self._said_elsewhere: str | None = None
         self._dropped_before = 0
         self._driving = threading.Lock()
         self._capture: Capture | None = None
 
     def __enter__(self) -> Self:
+        self._damaged_in_a_row, self._undecodable = 0, None
+        self._lost_s, self._said_elsewhere = None, None
+        self._told.clear()
         self._capture = Capture(
             self._source, self._clock, None if self._lockstep else Pacer(self._fps), self._backoff, self._driving
         )
@@ -142,7 +146,11 @@ class CaptureCamera:
         return 0 if self._developer is None else self._developer.decoded
 
     def reopen(self, error: CameraError) -> None:
-        """Has the source opened anew, as if it had failed with that error: what it delivers is no good."""
+        """Has the source opened anew, as if it had failed with that error: what it delivers is no good.
+
+        Whoever asks has said so already: nothing is logged of it here.
+        """
+        self._said_elsewhere = error.text
         if self._capture is not None:
             self._capture.complaint = error
 
@@ -166,12 +174,15 @@ class CaptureCamera:
         self.damaged += 1
         self._damaged_in_a_row += 1
         if error.reason == "camera_fault":
-            self._undecodable = ("camera_fault", error.text)
-            self.reopen(error)
+            self._complain(error)
         elif self._damaged_in_a_row % DAMAGED_IN_A_ROW == 0:
             text = "its pictures cannot be decoded: check the camera's cable, or ask for a smaller picture"
-            self._undecodable = ("camera_fault", text)
-            self.reopen(CameraError(text, "camera_fault"))
+            self._complain(CameraError(text, "camera_fault"))
+
+    def _complain(self, error: CameraError) -> None:
+        assert self._capture is not None
+        self._undecodable = ("camera_fault", error.text)
+        self._capture.complaint = error
 
     def _seen(self, frame: Frame) -> Frame:
         now_s = self._clock.monotonic()
@@ -187,6 +198,8 @@ class CaptureCamera:
 
     def _tell(self, blind: Blind, story: str) -> None:
         """Each reason once an outage, however often it comes and goes."""
+        if blind.text == self._said_elsewhere:
+            return
         if self._lost_s is None:
             self._lost_s = self._clock.monotonic()
         if blind.text not in self._told and len(self._told) < MAX_TOLD:

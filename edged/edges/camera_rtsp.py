@@ -44,6 +44,8 @@ VERSION = tuple(int(part) for part in cv2.__version__.split(".")[:2])
 IGNORES_OPTIONS = VERSION == (4, 11)
 """The wheel of OpenCV 4.11, and no other, was built without the parser for OPENCV_FFMPEG_CAPTURE_OPTIONS."""
 LOSES_SIZE = VERSION < (4, 13)
+PILE_S = 3.0
+"""So long is skipped at most, whatever the stream says of its time: an opening may not last."""
 
 
 class RtspSource:
@@ -210,11 +212,12 @@ class RtspSource:
     def _skip_the_pile(self) -> None:
         """Skips what piled up during the opening: as long as the stream's time goes faster than ours."""
         now_s, stream_s = self._clock.monotonic(), self._stream_s()
+        began_s = now_s
         for _ in range(OPENING_PICTURES):
             was_s, was_stream_s = now_s, stream_s
             self._read()
             now_s, stream_s = self._clock.monotonic(), self._stream_s()
-            if 0.0 < stream_s - was_stream_s < 2.0 * (now_s - was_s):
+            if 0.0 < stream_s - was_stream_s < 2.0 * (now_s - was_s) or now_s - began_s > PILE_S:
                 return
 
     def _stream_s(self) -> float:
@@ -225,8 +228,9 @@ class RtspSource:
             return None
         try:
             password = self._password() or ""
-        except OSError as error:
-            raise CameraError(f"[camera] password_file cannot be read ({error.strerror})") from None
+        except (OSError, ConfigError):
+            # It was there at the start; somebody is changing it. What is raised names the path, which is not published.
+            raise CameraError("[camera] password_file cannot be read, or holds no password; put it right") from None
         if any(ord(character) < 32 or ord(character) == 127 for character in self._username + password):
             raise CameraError("the camera's login holds a line break or another control character; take it out")
         if ":" in self._username:

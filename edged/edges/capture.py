@@ -92,6 +92,7 @@ class Capture:
             self._enters()
             picture_format = self._source.open()
             self._returns()
+            self.complaint = None  # of pictures before this opening
             if self.slot.refit(picture_format):
                 self._read()
             return 0.0
@@ -110,8 +111,8 @@ class Capture:
             self._pacer.restart()
         while not self._leaving.is_set():
             if self.complaint is not None:
-                complaint, self.complaint = self.complaint, None
-                raise complaint
+                self.slot.discard()
+                raise self.complaint
             self._enters()
             t_s = self._source.grab()
             self._returns()

@@ -101,6 +101,12 @@ class ShotSlot:
             self._condition.notify_all()
             return self._shots[self._front]
 
+    def discard(self) -> None:
+        """Drops what nobody took yet: it is no good. The producer's."""
+        with self._condition:
+            self.dropped += self._unread
+            self._unread = False
+
     def wake(self) -> None:
         """Ends a `take()` that waits: there is something to know that is no frame."""
         with self._condition:

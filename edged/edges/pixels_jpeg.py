@@ -44,32 +44,33 @@ def shape_at(factor: int, width_px: int, height_px: int) -> tuple[int, int]:
     return -(-height_px // factor), -(-width_px // factor)
 
 
-def decode(data: Pixels, factor: int, out: Pixels) -> None:
+def decode(data: Pixels, size_px: tuple[int, int], factor: int, out: Pixels) -> None:
     """Decodes one JPEG file.
 
     Args:
         data: (bytes,) uint8.
+        size_px: (width_px, height_px) of the whole picture.
         factor: 1, 2, 4 or 8.
         out: (height, width, 3) uint8 for BGR, (height, width, 1) for brightness alone, at 1/factor of the picture.
 
     Raises:
-        CameraError: it is damaged, or another size than `out` is for (reason camera_fault).
+        CameraError: it is damaged, or has another size (reason camera_fault).
     """
-    found = _by_opencv(data, factor, out.shape[2]) if simplejpeg is None else _by_simplejpeg(data, factor, out)
+    found = _by_opencv(data, factor, out.shape[2]) if simplejpeg is None else _by_simplejpeg(data, size_px, out)
     if found.shape != out.shape:
         raise _another_size()
     if not np.shares_memory(found, out):
         np.copyto(out, found)
 
 
-def _by_simplejpeg(data: Pixels, factor: int, out: Pixels) -> Pixels:
+def _by_simplejpeg(data: Pixels, size_px: tuple[int, int], out: Pixels) -> Pixels:
     height, width, channels = out.shape
     order = "BGR" if channels == 3 else "GRAY"
     for strict in (True, False):
         try:
             full_height, full_width, *_ = simplejpeg.decode_jpeg_header(data, strict=strict)
-            # Asked for more than a picture has, libjpeg-turbo would enlarge it.
-            if shape_at(factor, full_width, full_height) != (height, width):
+            # Asked for more than a picture has, libjpeg-turbo would enlarge it; and at an eighth sizes look alike.
+            if (full_width, full_height) != size_px:
                 raise _another_size()
             # The least height and width choose the factor.
             found: Pixels = simplejpeg.decode_jpeg(

@@ -24,6 +24,8 @@ SAMPLES = 512
 Each is a cache line to fetch, so no more than enough: if 4 of 5 stay the same from picture to picture, all do once in
 10^49 pictures."""
 BLACK_Y, NO_COLOUR = 16, 128
+BLOCK_PX = 16
+"""The side of the largest block of a JPEG, where its colours have half the resolution."""
 
 Rectangle = tuple[int, int, int, int]
 Made = tuple[Pixels | Callable[[], Pixels], Pixels | Callable[[], Pixels]]
@@ -49,7 +51,7 @@ class Developer:
         self.decoded = 0
         self._rotate_deg = rotate_deg
         unturned = [mask.turned_back(rotate_deg) for mask in masks]
-        luma = _Luma(picture_format, rotate_deg, masks)
+        luma = _Luma(picture_format, rotate_deg, unturned)
         self._make: Callable[[Shot], Made]
         if picture_format.encoding == "jpeg":
             factor = pixels_jpeg.factor_for(least_scale)
@@ -73,7 +75,8 @@ class Developer:
 
     def _decode(self, data: Pixels, factor: int, out: Pixels) -> None:
         self.decoded += 1
-        pixels_jpeg.decode(data, factor, out)
+        size_px = self.format.width_px, self.format.height_px
+        pixels_jpeg.decode(data, size_px, factor, out)
 
     def _is_the_one_before(self, shot: Shot) -> bool:
         """To be asked once for every shot, before it is masked."""
@@ -100,21 +103,21 @@ class _Luma:
         self.shape = (height, width)
         self.size = (width, height)
         self.small = np.zeros(self.shape, dtype=np.uint8)
-        turned_shape = self.shape if rotate_deg in (0, 180) else self.size
         self._code = ROTATIONS[rotate_deg] if rotate_deg else None
-        self._turned = np.zeros(turned_shape, dtype=np.uint8)
-        # A pixel here is a mixture of many: one more on each side, so that none has a share of what is hidden.
-        self._boxes = [_grown(mask.covering(turned_shape[1], turned_shape[0]), 1) for mask in masks]
+        self._turned = np.zeros(self.shape if rotate_deg in (0, 180) else self.size, dtype=np.uint8)
+        if picture_format.encoding == "jpeg":
+            self._boxes = [_of_blocks(mask, picture_format, 8) for mask in masks]
+        else:
+            # A pixel here is a mixture of many: one more on each side, so that none has a share of what is hidden.
+            self._boxes = [_grown(mask.covering(width, height), 1) for mask in masks]
 
     def finished(self) -> Pixels:
-        """What lies in `small`, turned and masked."""
+        """What lies in `small`, masked and turned."""
+        _fill(self.small, self._boxes, 0)
         if self._code is None:
-            result = self.small
-        else:
-            cv2.rotate(self.small, self._code, dst=self._turned)
-            result = self._turned
-        _fill(result, self._boxes, 0)
-        return result
+            return self.small
+        cv2.rotate(self.small, self._code, dst=self._turned)
+        return self._turned
 
 
 def _bgr(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Callable[[Shot], Made]:
@@ -191,8 +194,7 @@ class _Jpeg:
         shape = pixels_jpeg.shape_at(factor, picture_format.width_px, picture_format.height_px)
         self._factor, self._decode = factor, decode
         self._picture = np.zeros((*shape, 3), dtype=np.uint8)
-        # JPEG mixes neighbours, and so does a smaller scale.
-        self._boxes = [_grown(mask.covering(shape[1], shape[0]), 2) for mask in masks]
+        self._boxes = [_of_blocks(mask, picture_format, factor) for mask in masks]
         self._luma = luma
         self._small = np.zeros((*luma.shape, 3), dtype=np.uint8)
         self._wanted = False
@@ -227,6 +229,14 @@ def _paired(masks: Sequence[Box], picture_format: PictureFormat) -> list[Rectang
     """Rectangles whose edges are even: neighbours share their colour."""
     boxes = (mask.covering(picture_format.width_px, picture_format.height_px) for mask in masks)
     return [(left // 2 * 2, top // 2 * 2, right + right % 2, bottom + bottom % 2) for left, top, right, bottom in boxes]
+
+
+def _of_blocks(mask: Box, picture_format: PictureFormat, factor: int) -> Rectangle:
+    """Every block that the mask touches, at 1/factor: JPEG has mixed the pixels of a block before edged gets it."""
+    left, top, right, bottom = mask.covering(picture_format.width_px, picture_format.height_px)
+    left, top, right, bottom = left // BLOCK_PX, top // BLOCK_PX, -(-right // BLOCK_PX), -(-bottom // BLOCK_PX)
+    side = BLOCK_PX // factor
+    return _grown((left * side, top * side, right * side, bottom * side), 1)
 
 
 def _grown(box: Rectangle, by_px: int) -> Rectangle:

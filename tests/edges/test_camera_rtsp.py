@@ -325,10 +325,13 @@ def test_a_login_that_ffmpeg_cannot_pass_on_is_refused(login: tuple[str, str], f
 
 
 def test_a_password_file_that_cannot_be_read_is_one_sentence() -> None:
-    source = faked(FakeCapture((2, 2, 3)), username="viewer", password=Path("/nowhere/secret").read_text)
-    text = why(source)
-    assert "No such file" in text
-    assert "nowhere" not in text
+    def unreadable() -> str:
+        raise ConfigError("edged.toml:5: camera.password_file: /nowhere/secret cannot be read")
+
+    for password in (Path("/nowhere/secret").read_text, unreadable):
+        text = why(faked(FakeCapture((2, 2, 3)), username="viewer", password=password))
+        assert "password_file cannot be read" in text
+        assert "nowhere" not in text
 
 
 @pytest.mark.parametrize(

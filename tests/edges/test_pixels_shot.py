@@ -68,14 +68,14 @@ def test_a_mask_is_black_where_people_see_it_and_nothing_else_is(encoding, rotat
     seen = as_bgr(frame)
     height, width = seen.shape[:2]
     assert seen[: height // 2, : int(0.3 * width)].max() <= (2 if encoding != "jpeg" else 0)
-    margin = 8
+    margin = 8 if encoding != "jpeg" else 20  # whole blocks are hidden
     assert seen[height // 2 + margin :].max(axis=2).min() > 10
     assert seen[:, int(0.3 * width) + margin :].max(axis=2).min() > 10
     luma_height, luma_width = frame.luma.shape
     assert (luma_height > luma_width) == (rotate_deg in (90, 270))
     assert not frame.luma[: luma_height // 2, : int(0.3 * luma_width)].any()
-    assert frame.luma[luma_height // 2 + 3 :].min() > 10
-    assert frame.luma[:, int(0.3 * luma_width) + 3 :].min() > 10
+    assert frame.luma[luma_height // 2 + 4 :].min() > 10
+    assert frame.luma[:, int(0.3 * luma_width) + 4 :].min() > 10
 
 
 @settings(deadline=None, max_examples=60)
@@ -98,17 +98,6 @@ def test_what_is_behind_a_mask_changes_nothing(encoding, rotate_deg, edges, scal
         lying = np.ascontiguousarray(np.rot90(seen, rotate_deg // 90))
         frame = developed(lying, encoding, rotate_deg, [mask], scale)
         frames.append((frame.luma.copy(), frame.pixels.copy()))
-    if encoding == "jpeg":
-        # JPEG itself mixes within its blocks, before edged sees it: beyond two of those nothing may differ.
-        differs = np.abs(frames[0][1].astype(int) - frames[1][1]).max(axis=2) > 0
-        box = mask.turned_back(rotate_deg).covering(WIDTH, HEIGHT)
-        factor = -(-HEIGHT // frames[0][1].shape[0])
-        near = np.zeros((HEIGHT, WIDTH), bool)
-        near[max(0, box[1] - 24) : box[3] + 24, max(0, box[0] - 24) : box[2] + 24] = True
-        assert not (differs & ~near[::factor, ::factor][: differs.shape[0], : differs.shape[1]]).any()
-        inside = frames[1][1][-(-box[1] // factor) : box[3] // factor, -(-box[0] // factor) : box[2] // factor]
-        assert not inside.any()
-        return
     np.testing.assert_array_equal(frames[0][0], frames[1][0])
     np.testing.assert_array_equal(frames[0][1], frames[1][1])
 
@@ -232,9 +221,10 @@ def test_a_truncated_jpeg_is_damaged(keep, wanted):
     assert caught.value.reason == "camera_lost"
 
 
-@pytest.mark.parametrize("size", [(640, 480), (160, 120)])
+@pytest.mark.parametrize("size", [(640, 480), (160, 120), (WIDTH - 4, HEIGHT), (WIDTH, HEIGHT - 6)])
 def test_a_jpeg_of_another_size_is_a_fault(size):
-    taken, _ = as_shot(jpeg(scene(0, *size)), 640, 480)
+    picture = cv2.resize(scene(), size)
+    taken, _ = as_shot(jpeg(picture), 640, 480)
     with pytest.raises(CameraError, match="another size") as caught:
         Developer(PictureFormat(WIDTH, HEIGHT, "jpeg"), 0, (), 1.0).frame(taken)
     assert caught.value.reason == "camera_fault"

@@ -16,6 +16,8 @@ from tests.mosquitto import Mosquitto
 EMULATED = bool(os.environ.get("EDGED_EMULATED"))
 CI = bool(os.environ.get("CI"))
 
+LONG = pytest.mark.skipif(EMULATED, reason="hours of pictures; the short ones call the same numpy code")
+
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile(

@@ -15,6 +15,7 @@ from edged.core import sight
 from edged.core.outlook import ACCEPT_S
 from edged.core.sight import SENTENCES, Sight
 from edged.core.types import Box, Frame, Pixels
+from tests.conftest import LONG
 from tests.views import ALIVE, SIZE, door, even, half, lamp, noisy, place, shot
 
 BARE = {"black": even(16.0), "blinded": even(252.0), "covered": even(110.0, 40.0)}
@@ -143,6 +144,7 @@ def test_the_same_bytes_for_a_minute_are_frozen_at_any_rate(fps: float) -> None:
     assert watch.show(noisy(place(), 1.0), max(20.0, 5.0 / fps)) == [None]
 
 
+@LONG
 def test_a_still_scene_between_two_key_frames_is_not_frozen() -> None:
     watch = Watch(fps=10.0)
     for _ in range(30):
@@ -150,6 +152,7 @@ def test_a_still_scene_between_two_key_frames_is_not_frozen() -> None:
         assert watch.show(noisy(place(), 0.0), 20.0, repeated=True) == []
 
 
+@LONG
 def test_a_stuck_encoder_that_gives_a_picture_a_minute_stays_frozen() -> None:
     watch = Watch(fps=2.0)
     watch.show(noisy(place(), 1.0), 5.0)
@@ -159,6 +162,7 @@ def test_a_stuck_encoder_that_gives_a_picture_a_minute_stays_frozen() -> None:
     assert watch.show(noisy(place(), 1.0), 10.0) == [None]
 
 
+@LONG
 @pytest.mark.parametrize("name", ALIVE)
 def test_nothing_is_wrong_with_a_place_where_things_happen(name: str) -> None:
     for seed in (1, 2, 3):
@@ -167,6 +171,7 @@ def test_nothing_is_wrong_with_a_place_where_things_happen(name: str) -> None:
         assert watch.show(noisy(place(seed), 1.0), 20.0) == []
 
 
+@LONG
 @pytest.mark.parametrize("fps", [0.2, 4.0])
 def test_a_turned_camera_is_a_fault_until_it_is_turned_back(fps: float) -> None:
     watch = Watch(fps=fps)
@@ -178,6 +183,7 @@ def test_a_turned_camera_is_a_fault_until_it_is_turned_back(fps: float) -> None:
     assert watch.show(noisy(place(1), 1.0), 120.0) == [None]
 
 
+@LONG
 def test_a_new_view_that_stays_becomes_the_view_and_the_old_one_is_remembered() -> None:
     watch = learnt(place(1), fps=2.0)
     assert watch.show(noisy(place(2), 1.0), ACCEPT_S + 60.0) == ["turned", None]
@@ -186,6 +192,7 @@ def test_a_new_view_that_stays_becomes_the_view_and_the_old_one_is_remembered() 
     assert watch.show(noisy(place(3), 1.0), 60.0) == ["turned"]
 
 
+@LONG
 def test_a_view_that_keeps_changing_never_becomes_the_view() -> None:
     watch = learnt(place(1), fps=2.0)
     watch.show(noisy(place(2), 1.0), 60.0)
@@ -194,6 +201,7 @@ def test_a_view_that_keeps_changing_never_becomes_the_view() -> None:
     assert watch.now == "turned"
 
 
+@LONG
 def test_whoever_walks_through_a_new_view_does_not_keep_it_from_being_learnt() -> None:
     watch = learnt(place(1), fps=2.0)
     for _ in range(16):
@@ -202,6 +210,7 @@ def test_whoever_walks_through_a_new_view_does_not_keep_it_from_being_learnt() -
     assert watch.now is None
 
 
+@LONG
 def test_a_view_follows_slow_changes() -> None:
     """Half an hour in which one place dissolves into another: no moment of it is a turn."""
     watch = learnt(place(1), fps=1.0)
@@ -287,6 +296,7 @@ def test_no_picture_of_any_size_is_too_much_for_it(shapes, masks, steps_s, seed)
         assert judge.judge(shot(luma, t_s, repeated=bool(random.integers(0, 2)))) in (None, *SENTENCES.values())
 
 
+@LONG
 @settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 1000),
@@ -306,6 +316,7 @@ def test_whatever_was_wrong_is_found_and_forgotten(seed, fps, sigma, faults) -> 
         assert watch.now is None
 
 
+@LONG
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), happenings=st.lists(st.sampled_from(sorted(ALIVE)), min_size=1, max_size=4))
 def test_a_living_scene_is_never_at_fault(seed, happenings) -> None:
@@ -314,6 +325,7 @@ def test_a_living_scene_is_never_at_fault(seed, happenings) -> None:
         assert watch.show(ALIVE[name](place(seed)), 25.0) == []
 
 
+@LONG
 def test_it_holds_no_more_after_an_hour_than_after_a_minute() -> None:
     watch = Watch(fps=2.0)
     pictures = itertools.cycle([*itertools.islice(noisy(place(), 1.0), 7), even(20.0)])

@@ -14,6 +14,7 @@ from edged.core.errors import CameraError, CameraHung
 from edged.core.shot import PictureFormat
 from edged.core.types import Blind, Frame
 from edged.edges.camera import CaptureCamera
+from tests.conftest import EMULATED
 from tests.fakes import FakeClock
 from tests.scenes import SIZE, flat
 from tests.scripted_source import PATIENCE_S, ScriptedSource, ShortBackoff, look_for, watching
@@ -318,9 +319,10 @@ def test_a_thousand_random_faults_in_sequence_leave_nothing_behind(clock, caplog
     source = ScriptedSource(*[JPEG] * 2000)
     camera = CaptureCamera(source, clock, 30.0, backoff=Backoff(0.001, 0.001, 60.0))
     damaged, resident = 0, 0
+    count = 100 if EMULATED else 1000
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with watching(camera, source):
-        for index in range(1000):
+        for index in range(count):
             clock.advance(0.1)
             kind, t_s, opened = random.choice(FAULTS), clock.monotonic(), source.opened
             if kind in ("lost", "fault"):
@@ -343,11 +345,11 @@ def test_a_thousand_random_faults_in_sequence_leave_nothing_behind(clock, caplog
                 elif kind != "picture":
                     assert not isinstance(look, Frame), "what is damaged is never seen"
             damaged = camera.damaged
-            if index % 50 == 0:  # whatever happened: a good picture, and all is well
+            if index % (count // 20) == 0:  # whatever happened: a good picture, and all is well
                 clock.advance(0.1)
                 settled = until_seen(camera, source, clock, whole)
                 assert (settled.pixels.shape, capture_count()) == ((SIZE[1], SIZE[0], 3), 1)
-                if index == 200:
+                if index == count // 5:
                     tracemalloc.start()
                     resident = resident_bytes()
                     before = tracemalloc.get_traced_memory()[0]
@@ -357,7 +359,7 @@ def test_a_thousand_random_faults_in_sequence_leave_nothing_behind(clock, caplog
     assert capture_threads() == []
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     assert grown < 16 * 1024
-    assert resident_bytes() - resident < 4 * 1024 * 1024, "tracemalloc's own books are in it"
+    assert EMULATED or resident_bytes() - resident < 4 * 1024 * 1024, "tracemalloc's own books are in it"
 
 
 def resident_bytes():

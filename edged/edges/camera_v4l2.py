@@ -115,7 +115,9 @@ class V4l2Source:
         """Waits for the next picture: the driver's own time of it, or now where that cannot be believed."""
         if not self._capture.grab():
             if self._delivered:
-                raise CameraError("it stopped delivering pictures: check the camera's cable and power", place=self._path)
+                raise CameraError(
+                    "it stopped delivering pictures: check the camera's cable and power", place=self._path
+                )
             raise CameraError(self._silent, place=self._path)
         self._delivered = True
         now_s = self._clock.monotonic()

@@ -18,7 +18,7 @@ BOOT, ROOT = Path("/boot/firmware"), Path("/")
 
 
 def main() -> None:
-    """Takes what is new, names the board, and tells on the card and in the journal what is wrong. Never fails a boot."""
+    """Takes what is new, names the board, and tells on the card and in the journal what is wrong. Fails no boot."""
     files = sys.argv[1:] or FILES
     card = Card(BOOT, partial(board.make_writable, BOOT) if _read_only() else lambda _writable: None)
     importing = Import(card, ROOT, board.check)

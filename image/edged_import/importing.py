@@ -16,7 +16,9 @@ from edged_import.texts import Problem, Refused
 
 CONFIG, WIFI, HOST_NAME, KEYS = FILES = "edged.toml", "wifi.txt", "hostname.txt", "authorized_keys"
 
-NO_CONFIG = "there is none yet; copy edged-example.toml to edged.toml, beside it, and write your camera and broker into it"
+NO_CONFIG = (
+    "there is none yet; copy edged-example.toml to edged.toml, beside it, and write your camera and broker into it"
+)
 
 
 class Import:

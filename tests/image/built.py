@@ -22,7 +22,15 @@ class Partition:
 
     def copy(self, to: Path) -> Path:
         """Its bytes in a file of their own, holes kept."""
-        run("dd", f"if={self.image}", f"of={to}", "bs=1M", f"skip={self.start >> 20}", f"count={self.size >> 20}", "conv=sparse")
+        run(
+            "dd",
+            f"if={self.image}",
+            f"of={to}",
+            "bs=1M",
+            f"skip={self.start >> 20}",
+            f"count={self.size >> 20}",
+            "conv=sparse",
+        )
         return to
 
 
@@ -43,7 +51,10 @@ class Ext4(Partition):
         return self._debugfs(f'cat "{path}"')
 
     def names(self, folder: str) -> set[str]:
-        return {line.split("/")[5] for line in self._debugfs(f'ls -p "{folder}"').decode().splitlines() if line} - {".", ".."}
+        return {line.split("/")[5] for line in self._debugfs(f'ls -p "{folder}"').decode().splitlines() if line} - {
+            ".",
+            "..",
+        }
 
     def stat(self, path: str) -> dict[str, str]:
         """Mode, owner, group and the target of a link, as debugfs prints them; empty where there is nothing."""

@@ -50,7 +50,16 @@ def test_the_firmware_finds_all_that_config_txt_names(image):
     names = image.fat.names()
     config = image.fat.read("config.txt").decode()
     kernel, initrd = (re.search(rf"^{key}[= ](\S+)$", config, re.MULTILINE)[1] for key in ("kernel", "initramfs"))
-    assert {kernel, initrd, "cmdline.txt", "bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"} <= names
+    assert {
+        kernel,
+        initrd,
+        "cmdline.txt",
+        "bootcode.bin",
+        "start.elf",
+        "fixup.dat",
+        "start4.elf",
+        "fixup4.dat",
+    } <= names
     assert {f"{board}.dtb" for board in BOARDS} <= names
     assert image.fat.read(kernel) == image.ext4.read(f"/boot/{kernel}")
     assert "arm_64bit=1" in config.splitlines()
@@ -76,13 +85,24 @@ def test_the_initial_ram_disk_has_what_leads_to_a_card_on_every_board(image):
     order = files["modules/order"].decode().split()
     assert sorted(f"modules/{module}" for module in order) == sorted(name for name in files if name.endswith(".ko"))
     # The host of the card slot on a 3 and a Zero 2 W, the one on a 4 with its power switches, USB, the file system.
-    wanted = ("bcm2835", "sdhci_iproc", "fixed", "gpio_regulator", "reset_raspberrypi", "xhci_pci", "usb_storage", "ext4")
+    wanted = (
+        "bcm2835",
+        "sdhci_iproc",
+        "fixed",
+        "gpio_regulator",
+        "reset_raspberrypi",
+        "xhci_pci",
+        "usb_storage",
+        "ext4",
+    )
     assert {f"{module}.ko" for module in wanted} <= set(order)
     # Each comes after what it needs, as the module itself says it.
     for at, module in enumerate(order):
         needs = re.search(rb"\0depends=([^\0]*)\0", files[f"modules/{module}"])[1].decode()
         built_in = {name for name in needs.split(",") if f"{name.replace('-', '_')}.ko" not in order}
-        assert {f"{need.replace('-', '_')}.ko" for need in needs.split(",") if need and need not in built_in} <= set(order[:at])
+        assert {f"{need.replace('-', '_')}.ko" for need in needs.split(",") if need and need not in built_in} <= set(
+            order[:at]
+        )
 
 
 def test_every_package_is_configured(image):
@@ -90,7 +110,14 @@ def test_every_package_is_configured(image):
     states = set(re.findall(r"^Status: (.*)$", status, re.MULTILINE))
     assert states == {"install ok installed"}
     names = set(re.findall(r"^Package: (.*)$", status, re.MULTILINE))
-    assert {"edged", "linux-image-arm64", "systemd-resolved", "wpasupplicant", "openssh-server", "raspi-firmware"} <= names
+    assert {
+        "edged",
+        "linux-image-arm64",
+        "systemd-resolved",
+        "wpasupplicant",
+        "openssh-server",
+        "raspi-firmware",
+    } <= names
     assert not {"gcc", "cron", "logrotate", "rsyslog", "unattended-upgrades"} & names
 
 
@@ -143,7 +170,7 @@ def test_files_have_their_rights(image):
         ("/usr/lib/edged-image/grow", "0755"),
         ("/usr/lib/edged-image/edged_import/__main__.py", "0644"),
         ("/etc/kernel/postinst.d/zz-edged-boot", "0755"),
-        ("/tmp", "1777"),  # noqa: S108 - in the image
+        ("/tmp", "1777"),
         ("/root", "0700"),
     ):
         found = image.ext4.stat(path)

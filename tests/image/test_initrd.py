@@ -31,7 +31,11 @@ def tree(*nodes: tuple[str, ...]) -> bytes:
         body += word(3, len(value), 4) + padded(value) + word(2)
     body += word(2, 9)
     head = 40
-    return word(0xD00DFEED, head + len(body) + len(strings), head, head + len(body), head, 17, 16, 0, 0, 0) + body + strings
+    return (
+        word(0xD00DFEED, head + len(body) + len(strings), head, head + len(body), head, 17, 16, 0, 0, 0)
+        + body
+        + strings
+    )
 
 
 @pytest.fixture
@@ -39,7 +43,10 @@ def root(tmp_path: Path) -> Path:
     """A tree with a kernel of a few modules, each of which holds its own name."""
     folder = tmp_path / "usr/lib/modules/6.12"
     needs = {
-        "kernel/drivers/mmc/host/sdhci-iproc.ko.xz": ("kernel/drivers/mmc/host/sdhci-pltfm.ko.xz", "kernel/drivers/mmc/host/sdhci.ko"),
+        "kernel/drivers/mmc/host/sdhci-iproc.ko.xz": (
+            "kernel/drivers/mmc/host/sdhci-pltfm.ko.xz",
+            "kernel/drivers/mmc/host/sdhci.ko",
+        ),
         "kernel/drivers/mmc/host/sdhci-pltfm.ko.xz": ("kernel/drivers/mmc/host/sdhci.ko",),
         "kernel/drivers/mmc/host/sdhci.ko": (),
         "kernel/drivers/gpu/drm/vc4/vc4.ko.xz": (),
@@ -60,7 +67,9 @@ def root(tmp_path: Path) -> Path:
     )
     boards = tmp_path / "usr/lib/linux-image-6.12/broadcom"
     boards.mkdir(parents=True)
-    (boards / "bcm2837-rpi-3-b.dtb").write_bytes(tree(("brcm,bcm2835-vc4",), ("brcm,bcm2836-sdhci", "brcm,bcm2835-sdhci")))
+    (boards / "bcm2837-rpi-3-b.dtb").write_bytes(
+        tree(("brcm,bcm2835-vc4",), ("brcm,bcm2836-sdhci", "brcm,bcm2835-sdhci"))
+    )
     (tmp_path / "usr/bin").mkdir()
     (tmp_path / "usr/bin/busybox").write_bytes(b"busybox")
     return tmp_path

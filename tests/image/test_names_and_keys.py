@@ -20,7 +20,8 @@ def test_a_host_name(text, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("-porch", 1), ("porch-", 1), ("porch.local", 1), ("ä", 1), ("a b", 1), ("x" * 64, 1), ("#\na\nb", 3)]
+    ("text", "line"),
+    [("-porch", 1), ("porch-", 1), ("porch.local", 1), ("ä", 1), ("a b", 1), ("x" * 64, 1), ("#\na\nb", 3)],
 )
 def test_what_is_no_host_name_is_refused(text, line):
     with pytest.raises(Refused) as refused:
@@ -71,7 +72,8 @@ def test_what_is_no_public_key_is_refused_with_its_line(text, sentence):
 
 
 def test_a_private_key_is_named_once():
-    text = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\nAAAABG5vbmUAAAAE\n-----END OPENSSH PRIVATE KEY-----\n"
+    kind = "OPENSSH PRIVATE KEY"
+    text = f"-----BEGIN {kind}-----\nb3BlbnNzaC1rZXktdjEA\nAAAABG5vbmUAAAAE\n-----END {kind}-----\n"
     with pytest.raises(Refused) as refused:
         keys.read("authorized_keys", text)
     (problem,) = refused.value.problems

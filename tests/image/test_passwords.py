@@ -39,7 +39,9 @@ def test_both_passwords_are_found():
     assert parts.lines == {3, 10}
 
 
-@pytest.mark.parametrize("written", ['mqtt.password = "p#\\"=x"', 'mqtt . password = "p#\\"=x"', "mqtt.'password' = 'p#\"=x'"])
+@pytest.mark.parametrize(
+    "written", ['mqtt.password = "p#\\"=x"', 'mqtt . password = "p#\\"=x"', "mqtt.'password' = 'p#\"=x'"]
+)
 def test_dotted_keys_quotes_and_signs_are_toml(written):
     parts = split("edged.toml", f'{written}\nmqtt.host = "broker"\n')
     assert parts.passwords == {"mqtt-password": 'p#"=x'}
@@ -76,7 +78,11 @@ def test_a_login_with_a_password_file_wants_no_credential():
     [
         ('[mqtt]\nhost = "x\n', 2, "not valid TOML"),
         ("a = " + "[" * 100_000, 1, "nested too deep"),
-        ('mqtt = { host = "x", password = "secret" }\n', None, 'expected password = "..." on a line of its own below [mqtt]'),
+        (
+            'mqtt = { host = "x", password = "secret" }\n',
+            None,
+            'expected password = "..." on a line of its own below [mqtt]',
+        ),
         ('[mqtt]\npassword = """\nsecret"""\n', None, "on a line of its own"),
         ("[mqtt]\npassword = 1234567\n", 2, "in quotes"),
         ('[mqtt]\npassword = ""\n', 2, "in quotes"),

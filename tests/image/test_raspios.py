@@ -29,7 +29,9 @@ def deb() -> str:
 def raspios(tmp_path: Path) -> Callable[..., Path]:
     """Makes a miniature: the partitions of the real one, and of its files those that tell what it is."""
 
-    def make(codename: str = "trixie", boot: tuple[str, ...] = ("kernel8.img", "meta-data", "user-data", "network-config")) -> Path:
+    def make(
+        codename: str = "trixie", boot: tuple[str, ...] = ("kernel8.img", "meta-data", "user-data", "network-config")
+    ) -> Path:
         image, fat, ext4, tree = (tmp_path / name for name in ("raspios.img", "fat", "ext4", "tree"))
         (tree / "etc").mkdir(parents=True)
         (tree / "etc/os-release").write_text(f'PRETTY_NAME="Debian GNU/Linux"\nVERSION_CODENAME={codename}\n')
@@ -42,7 +44,7 @@ def raspios(tmp_path: Path) -> Callable[..., Path]:
             (tmp_path / name).write_text(f"the {name} of Raspberry Pi OS\n")
             run("mcopy", "-i", fat, tmp_path / name, "::/")
         run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", tree, ext4)
-        table = f"label: dos\nstart=4MiB, size={sizes[fat] // MIB}MiB, type=c\nstart=132MiB, size={sizes[ext4] // MIB}MiB, type=83\n"
+        table = "label: dos\nstart=4MiB, size=128MiB, type=c\nstart=132MiB, size=16MiB, type=83\n"
         subprocess.run(["sfdisk", "--quiet", image], input=table.encode(), check=True)
         for part, seek in ((fat, 4), (ext4, 132)):
             run("dd", f"if={part}", f"of={image}", "bs=1M", f"seek={seek}", "conv=notrunc,sparse")
@@ -72,7 +74,8 @@ def test_the_package_is_put_where_cloud_init_installs_it(raspios, deb, tmp_path)
 def test_the_import_that_is_put_there_is_whole(raspios, deb, tmp_path):
     assert build(raspios(), deb, tmp_path / "out.img").returncode == 0
     data = Image(tmp_path / "out.img").fat.read("edged/import.tar")
-    tarfile.open(fileobj=BytesIO(data)).extractall(tmp_path / "tree", filter="fully_trusted")
+    with tarfile.open(fileobj=BytesIO(data)) as archive:
+        archive.extractall(tmp_path / "tree", filter="fully_trusted")
     env = {"PYTHONPATH": str(tmp_path / "tree/usr/lib/edged-image"), "PATH": os.environ["PATH"]}
     run("env", "-i", *(f"{key}={value}" for key, value in env.items()), "python3", "-c", "import edged_import.__main__")
     unit = tmp_path / "tree/usr/lib/systemd/system"
@@ -93,7 +96,10 @@ def test_the_same_inputs_make_the_same_bytes(raspios, deb, tmp_path):
         ({"codename": "bookworm"}, "expected Raspberry Pi OS of Debian 13 (trixie), found bookworm"),
         ({"boot": ("kernel8.img",)}, "found no meta-data"),
         ({"boot": ("kernel7.img", "meta-data", "user-data")}, "found no kernel8.img"),
-        ({"boot": ("kernel8.img", "meta-data", "user-data", "vendor-data")}, "has vendor-data on its first partition already"),
+        (
+            {"boot": ("kernel8.img", "meta-data", "user-data", "vendor-data")},
+            "has vendor-data on its first partition already",
+        ),
     ],
 )
 def test_another_system_is_refused_with_the_reason(raspios, deb, tmp_path, options, sentence):

@@ -9,7 +9,9 @@ from edged_import.texts import MAX_FILE_BYTES, Refused, blanked, plain_lines, te
 
 
 def test_the_mark_and_the_line_ends_of_windows_are_no_part_of_the_text():
-    assert text("wifi.txt", codecs.BOM_UTF8 + b"ssid = caf\xc3\xa9\r\ncountry = DE\r\n") == "ssid = café\ncountry = DE\n"
+    assert (
+        text("wifi.txt", codecs.BOM_UTF8 + b"ssid = caf\xc3\xa9\r\ncountry = DE\r\n") == "ssid = café\ncountry = DE\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_a_network_is_read_and_its_password_becomes_a_key():
 
 
 def test_names_and_passwords_may_have_any_sign_of_theirs():
-    found = read("wifi.txt", "ssid=My = café\npassword= a b#c=\"d \ncountry=GB\nhidden=yes")
+    found = read("wifi.txt", 'ssid=My = café\npassword= a b#c="d \ncountry=GB\nhidden=yes')
     assert found is not None
     assert (found.ssid, found.hidden) == ("My = café".encode(), True)
 
@@ -32,7 +32,7 @@ def test_a_file_of_comments_says_nothing():
 
 
 def test_wpa_supplicant_gets_the_name_in_hexadecimal_and_no_password():
-    network = Wifi('a"}\n'.encode(), IEEE_KEY, "DE", hidden=True, password_line=2)
+    network = Wifi(b'a"}\n', IEEE_KEY, "DE", hidden=True, password_line=2)
     lines = supplicant(network).split("\n")
     assert "\tssid=61227d0a" in lines
     assert f"\tpsk={IEEE_KEY}" in lines
@@ -54,7 +54,11 @@ def test_wpa_supplicant_gets_the_name_in_hexadecimal_and_no_password():
         ('ssid = a\npassword = "12345678"\ncountry = DE\n', 2, "without quotes"),
         ("ssid = a\npassword = 12345678\ncountry = Germany\n", 3, "found 'Germany'"),
         ("ssid = a\npassword = 12345678\ncountry = DE\nhidden = 1\n", 4, "expected yes or no"),
-        ("ssid = a\npassword = 12345678\ncountry = DE\npsk = 1\n", 4, "expected one of ssid, password, country, hidden"),
+        (
+            "ssid = a\npassword = 12345678\ncountry = DE\npsk = 1\n",
+            4,
+            "expected one of ssid, password, country, hidden",
+        ),
         ("ssid = a\npassword = 12345678\ncountry = DE\nssid = b\n", 4, "already on line 1"),
         ("ssid = a\npassword = 12345678\ncountry = DE\nhello\n", 4, "expected one of"),
     ],

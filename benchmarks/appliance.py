@@ -29,7 +29,12 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("power to first event",),
         "boot",
     ),
-    ("camera unplugged", "`camera_lost` within 5 s, no busy loop while it is gone, then running", ("camera: unplugged",), "camera"),
+    (
+        "camera unplugged",
+        "`camera_lost` within 5 s, no busy loop while it is gone, then running",
+        ("camera: unplugged",),
+        "camera",
+    ),
     ("stalled camera", "the same", ("camera: stall",), "camera"),
     (
         "stream that breaks, or is refused when it is opened again",
@@ -38,7 +43,12 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         "camera",
     ),
     ("moving and still scene", "events of the moving one, none of the still one", ("camera: scenes",), "camera"),
-    ("inference made to hang", "the watchdog restarts it, the reason is in `D/info`", ("inference made to hang",), "faults"),
+    (
+        "inference made to hang",
+        "the watchdog restarts it, the reason is in `D/info`",
+        ("inference made to hang",),
+        "faults",
+    ),
     (
         "network thread made to die",
         "restarted, the reason is in `D/info`",
@@ -86,21 +96,30 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         "disk",
     ),
     ("missing broker", "told once in the journal, then events again", ("missing broker",), "input"),
-    ("two instances on one camera", "the second tells it, the first goes on", ("two instances on one camera",), "input"),
+    (
+        "two instances on one camera",
+        "the second tells it, the first goes on",
+        ("two instances on one camera",),
+        "input",
+    ),
     (
         "password file with wrong permissions",
         "told in the journal",
         ("password file with mode 644", "password file with mode 600"),
         "input",
     ),
-)  # fmt: skip
+)
 
 
 def rows(measured: dict[str, str]) -> list[tuple[str, ...]]:
     """The cells of the table."""
     cells = []
     for what, bar, names, file in ROWS:
-        found = [f"{name.split(': ')[-1]}: {measured[name]}" if len(names) > 1 else measured[name] for name in names if name in measured]
+        found = [
+            f"{name.split(': ')[-1]}: {measured[name]}" if len(names) > 1 else measured[name]
+            for name in names
+            if name in measured
+        ]
         text = "; ".join(found).replace("|", "\\|") or "**not measured**"
         cells.append((what, bar, text, f"`tests/vm/test_appliance_{file}.py`"))
     return cells

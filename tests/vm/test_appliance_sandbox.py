@@ -33,6 +33,8 @@ def found(appliance: Appliance) -> Found:
     """What the probe found, as an instance of the service with its own program in the very same unit."""
     appliance.machine.write(PROGRAM, (INSIDE / "probe.py").read_text(encoding="utf-8"))
     appliance.run("cp /etc/edged/edged.toml /etc/edged/edged@probe.toml")
+    # A network that leads nowhere tells of no router. With one, the sandbox alone is in the way.
+    appliance.run(f"ip route add default via {PRIVATE}")
     appliance.drop_in(
         f"""
         [Service]

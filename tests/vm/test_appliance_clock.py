@@ -25,10 +25,11 @@ def test_a_clock_that_jumps_by_a_year_makes_no_event_and_no_stall(appliance: App
         step(appliance, seconds)
         appliance.run(f"sleep {WATCHED_S}")
     made = appliance.heard.account.messages - events
-    changes = [message["state"] for message in appliance.told("pipeline")[states:]]
+    # A broker may end connections over it: then what is true is said again, and that is no change.
+    stalls = [message for message in appliance.told("pipeline")[states:] if message["state"] != "running"]
     assert made == 0
-    assert changes == []
-    record("clock stepped by a year", f"forwards and back: {made} events of the still scene, {len(changes)} stalls")
+    assert stalls == []
+    record("clock stepped by a year", f"forwards and back: {made} events of the still scene, {len(stalls)} stalls")
 
 
 def test_events_around_a_jump_say_how_far_their_time_can_be_trusted(appliance: Appliance, record: Record) -> None:
@@ -46,8 +47,13 @@ def test_events_around_a_jump_say_how_far_their_time_can_be_trusted(appliance: A
     lengths_s = [event["duration_s"] for event in events if event["event_type"] == "end"]
     assert [event["event_type"] for event in events] == ["start", "end"] * (len(events) // 2)
     assert all(0.0 <= length_s < LONGEST_EPISODE_S for length_s in lengths_s)
-    (now,) = {year for year, clock in marks if clock == "synced"}
-    assert {year for year, clock in marks if clock == "unsynced"} == {str(int(now) + 1)}
+    trusted = {year for year, clock in marks if clock == "synced"}
+    assert trusted == {appliance.run("date +%Y")}
+    assert {clock for _, clock in marks if clock != "synced"} in (
+        {"unsynced"},
+        {"corrected"},
+        {"unsynced", "corrected"},
+    )
     record(
         "clock stepped while events come",
         f"{len(events)} events: {', '.join(sorted(f'{clock} in {year}' for year, clock in marks))}; "

@@ -31,8 +31,9 @@ def test_a_broker_that_is_away_is_told_once_and_waited_for(appliance: Appliance,
     appliance.run("systemctl start broker.service")
     appliance.wait_for_events(4)
     back = new_lines(appliance, before, "connected to the broker")
-    assert (len(lost), len(back)) == (1, 1)
-    record("missing broker", f"{len(lost)} line in the journal in {AWAY_S} s: “{lost[0]}”; then events again")
+    assert 1 <= len(lost) == len(set(lost)) <= len(("it ended", "it cannot be reached"))
+    assert len(back) == 1
+    record("missing broker", f"in the journal in {AWAY_S} s: “{'”, “'.join(lost)}”; then events again")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The systemd unit: what it is worth by systemd's own measure, that systemd takes it, and that nothing in it is without a reason."""
+"""The systemd unit: what it is worth by systemd's measure, that systemd takes it, that each line has its reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def directives(path: Path) -> list[tuple[str, str]]:
 
 
 def values(key: str, *paths: Path) -> list[str]:
-    return [word for path in (UNIT, *paths) for name, value in directives(path) if name == key for word in value.split()]
+    return [
+        word for path in (UNIT, *paths) for name, value in directives(path) if name == key for word in value.split()
+    ]
 
 
 @pytest.fixture
@@ -68,7 +70,9 @@ def test_the_sandbox_is_worth_what_the_page_says(analyze, variant):
 
 def test_a_laxer_unit_would_be_found(analyze, tmp_path):
     (tmp_path / "lax.conf").write_text("[Service]\nPrivateUsers=no\nSystemCallFilter=\n", encoding="utf-8")
-    code, printed = analyze(["security", "--offline=yes", f"--threshold={WORST_EXPOSURE}"], drop_ins=(tmp_path / "lax.conf",))
+    code, printed = analyze(
+        ["security", "--offline=yes", f"--threshold={WORST_EXPOSURE}"], drop_ins=(tmp_path / "lax.conf",)
+    )
     assert code != 0, printed
 
 

@@ -49,7 +49,7 @@ def comment_out(path: Path, data: bytes) -> None:
 
 
 def steps(old: bytes, new: bytes) -> tuple[bytes, bytes]:
-    """What is written one after the other: the old bytes with nothing but the "#" of each new comment; the new bytes."""
+    """What is written, one after the other: the old bytes with the "#" of each new comment; the new bytes."""
     marks = bytearray(old)
     at = 0
     for before, after in zip(old.split(b"\n"), new.split(b"\n"), strict=True):

@@ -107,5 +107,6 @@ def test_another_service_is_none_of_its_business(lock, unit, capsys):
 
 
 def test_name_servers_are_those_of_resolv_conf(lock):
-    text = "# nameserver 192.0.2.1\nsearch lan\nnameserver 192.0.2.3\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\nnameserver\n"
+    lines = ["# nameserver 192.0.2.1", "search lan", "nameserver 192.0.2.3", "nameserver 127.0.0.53"]
+    text = "\n".join([*lines, "nameserver fe80::1%eth0", "nameserver", ""])
     assert lock.name_servers(text)[1] == ("192.0.2.3", "fe80::1")

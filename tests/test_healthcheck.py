@@ -1,4 +1,4 @@
-"""The health check of the container, as a process, and what reports to it: edged's own edge, or somebody who should not count."""
+"""The health check of the container, as a process, and what reports to it: edged's own edge, or something else."""
 
 from __future__ import annotations
 
@@ -87,4 +87,7 @@ def test_a_name_that_is_taken_is_told(address: str) -> None:
 def test_without_the_variables_of_the_image_it_says_so(address: str, missing: str) -> None:
     variables = environ(address, SHORT)
     del variables[missing]
-    assert checked(variables) == (1, "expected NOTIFY_SOCKET and WATCHDOG_USEC, as the image sets them; leave them as they are\n")
+    assert checked(variables) == (
+        1,
+        "expected NOTIFY_SOCKET and WATCHDOG_USEC, as the image sets them; leave them as they are\n",
+    )

@@ -62,6 +62,8 @@ class Container:
         etc.chmod(0o755)
         os.chown(state, UID, UID)
         self._name = image.buildah("from", "--pull-never", "--arch", "arm64", image.name)
+        # buildah would mount a volume of its own over ours, as Docker does not.
+        image.buildah("config", "--volume", "/var/lib/edged-", self._name)
         self.root = Path(image.buildah("mount", self._name))
 
     def command(self, *words: str) -> list[str]:
@@ -141,7 +143,7 @@ def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _of_user(ancestor: int) -> list[int]:
-    """Processes of the image's user below another process."""
+    """Processes of the image's user below another process, without those that only wait for one (buildah's own)."""
     parents: dict[int, int] = {}
     owned: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -160,4 +162,5 @@ def _of_user(ancestor: int) -> list[int]:
             pid = parents[pid]
         return False
 
-    return [pid for pid in owned if descends(pid)]
+    waiting = set(parents.values())
+    return [pid for pid in owned if pid not in waiting and descends(pid)]

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import time
+from pathlib import Path
 
 from edged.core.types import WallTime
 
 TIME_ERROR = 5
 """What adjtimex() returns while no time server has set the clock (adjtimex(2))."""
+
+SETTERS = {
+    "systemd-timesyncd": "run/systemd/timesync",
+    "chrony": "run/chrony",
+    "ntpsec": "run/ntpd.pid",
+}
+"""What sets a clock by the network, and what each leaves below / while it runs."""
+
+
+def setter(root: Path = Path("/")) -> str | None:
+    """The program that sets the clock here; None where none of those that are known does."""
+    return next((name for name, trace in SETTERS.items() if _exists(root / trace)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 class SystemClock:

@@ -134,7 +134,7 @@ def network_lock(unit: Unit | None, peers: Mapping[str, Sequence[str]]) -> Findi
         return warning(
             "network lock",
             f"{unit.name} may reach every address",
-            "lock it to your network, with IPAddressDeny=any and IPAddressAllow=, see docs/doctor.md",
+            "use the unit of the package, which keeps to private networks: it has IPAddressDeny=any",
         )
     allow, deny = _networks(unit.allow), _networks(unit.deny)
     shut, partly = list[str](), list[str]()
@@ -145,8 +145,8 @@ def network_lock(unit: Unit | None, peers: Mapping[str, Sequence[str]]) -> Findi
     if shut or partly:
         found = f"{'; '.join(shut + partly)}, which {unit.name} may not reach"
         advice = (
-            f"sudo systemctl edit {unit.name}: put the address behind IPAddressAllow= under [Service], then "
-            "restart it; or have your router give it a fixed address"
+            f"sudo edged-lock {unit.name.removesuffix('.service')} allows the addresses of now; best, have your router "
+            "give it a fixed one"
         )
         return problem("network lock", found, advice) if shut else warning("network lock", found, advice)
     told = [f"{what} ({', '.join(addresses)})" for what, addresses in peers.items() if addresses]

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from edged import parts
 from edged.config import Config
 from edged.core.errors import CameraError
-from edged.core.findings import Finding, ok, problem, trouble, warning
+from edged.core.findings import Finding, ok, problem, trouble, unavailable, warning
 from edged.core.sight import SENTENCES
 from edged.doctor.subject import Subject
-from edged.edges import camera_trial, processes
+from edged.edges import camera_trial, ownership, processes
 from edged.edges.camera_rtsp_question import NO_PICTURE, ask
 from edged.edges.camera_trial import Trial
 from edged.edges.processes import Process
@@ -79,6 +79,8 @@ def _tried(subject: Subject, config: Config) -> Finding:
     try:
         trial = camera_trial.look(source, subject.clock, table.privacy_masks, table.rotate_deg, count)
     except CameraError as error:
+        if error.text.startswith("no permission") and subject.is_service and not ownership.is_root():
+            return unavailable("camera", "this user may not open it; the service may", "run it with sudo")
         # Network cameras have a semicolon in their sentences, and the others a colon.
         mark = "; " if "; " in error.text else ": "
         return trouble("camera", error.text, ADVICE, mark)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from edged.config import Config
@@ -22,7 +21,7 @@ SUDO = "run it with sudo"
 def disk(subject: Subject) -> Finding:
     """Room on the file system of the state folder, or of what is there of its path."""
     try:
-        place = _existing(subject.folder)
+        place = _existing(_visible(subject.folder))
         return disk_finding(str(place), board.disk_free_mb(place), ownership.is_read_only(place))
     except OSError:
         return disk_finding(str(subject.folder), None, is_read_only=False)
@@ -124,13 +123,19 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _visible(path: Path) -> Path:
+    """The path, up to the first folder into which this user may not look."""
+    while path != path.parent:
+        try:
+            path.stat()
+        except PermissionError:
+            path = path.parent
+        except OSError:
+            break
+        else:
+            break
+    return path
+
+
 def _writable(place: Path) -> str:
     return f"run edged as a user who may write {place}, or name another folder with STATE_DIRECTORY"
-
-
-def named_by(config: Config) -> Iterator[str]:
-    """What two instances must not share, in words that can be compared."""
-    yield f"the device name {config.device.name}"
-    if config.camera.scheme in ("v4l2", "picamera2"):
-        place = os.path.realpath(config.camera.path) if config.camera.scheme == "v4l2" else config.camera.source
-        yield f"the camera {place}"

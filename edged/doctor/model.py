@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edged.core.threads import ENOUGH
 from edged.core.types import ModelSpec
 from edged.doctor.subject import Subject
 from edged.edges import board, ownership
+from edged.edges.state_folder import state_root
 from edged.edges.tflite import RUNTIME, Interpreter, median_invoke_ms
 
 INVOKES = 5
@@ -45,7 +47,7 @@ def _count(config: Config) -> str:
 def fitness(subject: Subject, config: Config) -> Iterator[Finding]:
     """Whether the model is whole, how fast it runs here, and whether the rules fit it."""
     try:
-        package, interpreter, spec = app.open_model(config.model.name, 1, subject.state)
+        package, interpreter, spec = app.open_model(config.model.name, 1, _store(subject))
     except ModelError as error:
         yield trouble("model", str(error), "install the model again, or name another one in [model] name")
         yield from (unavailable(check, "the model cannot be used") for check in ("speed", "rules"))
@@ -55,6 +57,12 @@ def fitness(subject: Subject, config: Config) -> Iterator[Finding]:
     yield ok("model", f"{spec.name} {spec.version}, its hashes are right; {size}")
     yield _speed(config, interpreter, package.model_path)
     yield from _rules(config, spec)
+
+
+def _store(subject: Subject) -> Path:
+    """The state root with the models; where this user may not look into the service's, their own."""
+    state = subject.state
+    return state if not state.exists() or os.access(state, os.X_OK) else state_root()
 
 
 def _speed(config: Config, interpreter: Interpreter, path: Path) -> Finding:

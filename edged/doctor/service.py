@@ -10,7 +10,6 @@ from edged.config import Config, load
 from edged.core import service_findings as findings
 from edged.core.errors import ConfigError
 from edged.core.findings import Finding, ok, problem
-from edged.doctor.files import named_by
 from edged.doctor.subject import SERVICES, Subject, unit_of
 from edged.edges import addresses, processes
 from edged.edges.camera_rtsp_question import PORTS
@@ -36,7 +35,8 @@ def network_lock(subject: Subject, config: Config) -> Finding:
         parts = urlsplit(config.camera.source)
         hosts["camera"] = (parts.hostname or "", parts.port or PORTS[config.camera.scheme])
     peers = {what: _resolved(*place) for what, place in hosts.items()}
-    if any(not addresses.is_address(host) for host, _ in hosts.values()):
+    # Names that end in .local are asked of everybody on the network, by a helper outside the sandbox.
+    if any(not addresses.is_address(host) and not host.endswith(".local") for host, _ in hosts.values()):
         peers["name server"] = addresses.name_servers(subject.root)
     return findings.network_lock(subject.unit, peers)
 
@@ -50,9 +50,9 @@ def _resolved(host: str, port: int) -> tuple[str, ...]:
 
 def instances(subject: Subject, config: Config) -> Finding:
     """Whether another edged on this board uses the same name, state or camera."""
-    own, others = set(named_by(config)), dict(_others(subject))
-    for who, their in others.items():
-        shared = [one for one in named_by(their) if one in own]
+    own, others = set(_claims(subject.path, config)), list(_others(subject))
+    for who, path, their in others:
+        shared = [words for words, thing in _claims(path, their) if (words, thing) in own]
         if shared:
             return problem(
                 "instances",
@@ -70,8 +70,20 @@ def instances(subject: Subject, config: Config) -> Finding:
     )
 
 
-def _others(subject: Subject) -> Iterator[tuple[str, Config]]:
-    """The configurations that other instances run, or will run at the next start of the board."""
+def _claims(path: Path, config: Config) -> Iterator[tuple[str, object]]:
+    """What two instances must not share: in words, and what tells it from another one."""
+    name, mqtt, camera = config.device.name, config.mqtt, config.camera
+    yield f"the device name {name} at the same broker", (name, mqtt.topic_prefix, mqtt.host, mqtt.port)
+    if path.absolute().parent.match(SERVICES):
+        yield f"the state folder {name}", name
+    if camera.scheme == "v4l2":
+        yield f"the camera {camera.path.resolve()}", camera.path.resolve()
+    elif camera.scheme == "picamera2":
+        yield f"the camera {camera.source}", camera.source
+
+
+def _others(subject: Subject) -> Iterator[tuple[str, Path, Config]]:
+    """The instances that run, or will at the next start of the board: who, its configuration's path, and that."""
     found = dict[Path, str]()
     for one in processes.daemons(subject.root):
         path = _config_of(one)
@@ -87,7 +99,7 @@ def _others(subject: Subject) -> Iterator[tuple[str, Config]]:
         if path.absolute() == subject.path.absolute():
             continue
         try:
-            yield who, load(path)
+            yield who, path, load(path)
         except ConfigError:  # it does not run with that, or is not for this user to see
             continue
 

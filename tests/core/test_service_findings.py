@@ -87,7 +87,7 @@ def test_a_lock_is_compared_with_where_things_are_now(peers: dict[str, list[str]
     found = service.network_lock(RUNNING, peers)
     assert found.status == expected
     if expected in ("problem", "warning"):
-        assert "IPAddressAllow" in found.advice
+        assert "sudo edged-lock edged " in found.advice
         assert any(address in found.found for addresses in peers.values() for address in addresses)
 
 

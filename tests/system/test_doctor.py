@@ -428,14 +428,19 @@ def test_a_lock_that_shuts_the_broker_out(board: Board, installed: Path, allow: 
     assert "127.0.0.1" in line.found
 
 
-def test_two_instances_of_one_name(board: Board, installed: Path, mosquitto: Mosquitto, picture: Path) -> None:
+def test_two_instances_of_one_name(
+    board: Board, installed: Path, mosquitto: Mosquitto, picture: Path, prefix: str
+) -> None:
     other = board.write("etc/edged/edged@porch.toml", "")
     write_config(other, f"file:{picture}", mosquitto.port, "elsewhere", [RULE])
     assert board.found(installed)["instances"].status == "ok", "nothing runs it"
     board.units["edged@porch.service"] = Unit("edged@porch.service", "loaded", enabled="enabled")
     line = board.found(installed)["instances"]
     assert line.status == "problem"
-    assert line.found == "edged@porch.service uses the device name test as well"
+    assert line.found == "edged@porch.service uses the state folder test as well"
+    write_config(other, f"file:{picture}", mosquitto.port, prefix, [RULE])
+    line = board.found(installed)["instances"]
+    assert line.found.startswith("edged@porch.service uses the device name test at the same broker and the state")
 
 
 def test_two_instances_on_one_camera(board: Board, tmp_path: Path, mosquitto: Mosquitto, prefix: str) -> None:

@@ -5,12 +5,12 @@ Law: None is a figure whose source does not exist here, and never a fault of its
 
 from __future__ import annotations
 
+from edged.core.condition import DISK_LOW_MB, HOT_C
 from edged.core.findings import Finding, ok, problem, unavailable, warning
 
-WARM_C, HOT_C = 75.0, 80.0
-"""From 80 degrees on the firmware of a Raspberry Pi slows it down, at 85 as far as it can."""
-FREE_MB, LOW_MB = 64.0, 256.0
-"""Below the first the disk counts as full, below the second as nearly full. An outbox takes 32 MiB by default."""
+WARM_C = 75.0
+NEARLY_FULL_MB = 256.0
+"""What is worth a word before it is a problem of `condition.py`, whose limits count here, too."""
 SPARE_MB = 48.0
 """So much memory should be left for what comes: a picture, a log, a login."""
 SET_UTC_S = 1_735_689_600.0
@@ -115,9 +115,9 @@ def disk(place: str, free_mb: float | None, is_read_only: bool) -> Finding:
             "look into `dmesg` for errors of the card; after one, run fsck on it or replace it, then restart",
         )
     room = "free some: `sudo journalctl --vacuum-size=50M`, `sudo apt clean`"
-    if free_mb < FREE_MB:
-        return problem("disk", f"{place} is full: {free_mb:.0f} MB free", room)
-    if free_mb < LOW_MB:
+    if free_mb < DISK_LOW_MB:
+        return problem("disk", f"{place} is full but for {free_mb:.0f} MB", room)
+    if free_mb < NEARLY_FULL_MB:
         return warning("disk", f"{place} is nearly full: {free_mb:.0f} MB free", room)
     return ok("disk", f"{free_mb / 1000:.1f} GB free at {place}")
 

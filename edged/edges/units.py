@@ -1,30 +1,31 @@
-"""systemd's services, asked by `systemctl show`, which needs no right and changes nothing."""
+"""systemd's services, asked by `systemctl show` and `systemctl cat`, which need no right and change nothing."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edged.core.service_findings import Unit
 
 ASK_S = 5.0
 PROPERTIES = (
     *("LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts", "MainPID", "User"),
-    *("MemoryMax", "LimitCORE", "IPAddressAllow", "IPAddressDeny", "LoadCredential", "NeedDaemonReload"),
+    *("MemoryMax", "LimitCORE", "IPAddressAllow", "IPAddressDeny", "NeedDaemonReload"),
 )
 
-Ask = Callable[[str], str | None]
-"""From the name of a unit to `key=value` lines; None where there is nobody to ask."""
+Ask = Callable[[Sequence[str]], str | None]
+"""From words for systemctl to what it says; None where there is nobody to ask, or it fails."""
 
 
 def show(name: str, ask: Ask | None = None) -> Unit | None:
     """A service; None where systemd does not run, or does not answer in time."""
-    text = (ask or _systemctl)(name)
+    ask = ask or _systemctl
+    text = ask(("show", f"--property={','.join(PROPERTIES)}", "--", name))
     if text is None:
         return None
-    pairs = [line.partition("=")[::2] for line in text.splitlines() if "=" in line]
-    values = dict(pairs)
+    values = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    files = ask(("cat", "--", name)) if values.get("LoadState") == "loaded" else None
     return Unit(
         name=name,
         load=values.get("LoadState", ""),
@@ -39,10 +40,23 @@ def show(name: str, ask: Ask | None = None) -> Unit | None:
         core_limit_bytes=_number(values.get("LimitCORE")),
         allow=tuple(values.get("IPAddressAllow", "").split()),
         deny=tuple(values.get("IPAddressDeny", "").split()),
-        # One line a credential: NAME:FILE.
-        credentials=dict(value.partition(":")[::2] for key, value in pairs if key == "LoadCredential" and value),
+        credentials=_credentials(files or ""),
         is_stale=values.get("NeedDaemonReload") == "yes",
     )
+
+
+def _credentials(files: str) -> dict[str, str]:
+    """What the files of a unit load, in their order: `show` calls it unprintable (seen with systemd 252 to 257)."""
+    found = dict[str, str]()
+    for line in files.splitlines():
+        key, _, value = line.strip().partition("=")
+        if key == "LoadCredential":
+            name, _, path = value.strip().partition(":")
+            if not name:
+                found.clear()  # an empty line takes back what came before
+            else:
+                found[name] = path
+    return found
 
 
 def _number(text: str | None) -> int | None:
@@ -50,8 +64,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _systemctl(name: str) -> str | None:
-    command = ["systemctl", "show", "--no-pager", f"--property={','.join(PROPERTIES)}", "--", name]
+def _systemctl(words: Sequence[str]) -> str | None:
+    command = ["systemctl", "--no-pager", *words]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program, and a name behind --
             command,

@@ -90,8 +90,8 @@ def test_memory_says_what_to_write_where_a_limit_does_not_bind() -> None:
 @pytest.mark.parametrize(
     ("free_mb", "is_read_only", "expected"),
     [
-        (63.9, False, "problem"),
-        (64.0, False, "warning"),
+        (99.9, False, "problem"),
+        (100.0, False, "warning"),
         (255.9, False, "warning"),
         (256.0, False, "ok"),
         (9e4, True, "problem"),

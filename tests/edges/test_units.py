@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,32 @@ IPAddressDeny=::/0 0.0.0.0/0
 MemoryMax=471859200
 LimitCORE=0
 User=edged
-LoadCredential=mqtt-password:/etc/edged/credentials/mqtt-password
-LoadCredential=camera-password:/etc/edged/credentials/camera-password
+LoadCredential=[unprintable]
 LoadState=loaded
 ActiveState=active
 UnitFileState=enabled
 NeedDaemonReload=no
 """
 
+FILES = """# /usr/lib/systemd/system/edged.service
+[Service]
+LoadCredential=forgotten:/etc/forgotten
+# /etc/systemd/system/edged.service.d/override.conf
+[Service]
+LoadCredential=
+LoadCredential=mqtt-password:/etc/edged/credentials/mqtt-password
+LoadCredential=camera-password:/etc/edged/credentials/camera-password
+#LoadCredential=other:/etc/other
+"""
+
+
+def answer(show: str, cat: str | None) -> Callable[[Sequence[str]], str | None]:
+    """A systemctl that knows one unit."""
+    return lambda words: show if words[0] == "show" else cat
+
 
 def test_a_running_service_is_read() -> None:
-    assert units.show("edged.service", lambda _: SHOWN) == Unit(
+    assert units.show("edged.service", answer(SHOWN, FILES)) == Unit(
         "edged.service",
         "loaded",
         active="active",
@@ -53,7 +69,7 @@ def test_a_running_service_is_read() -> None:
 
 def test_a_service_that_is_not_there_is_read() -> None:
     shown = "MainPID=0\nMemoryMax=infinity\nLimitCORE=infinity\nLoadState=not-found\nActiveState=inactive\nUser=\n"
-    found = units.show("edged.service", lambda _: shown)
+    found = units.show("edged.service", answer(shown, None))
     assert found is not None
     assert not found.is_installed
     assert not found.is_running
@@ -62,14 +78,19 @@ def test_a_service_that_is_not_there_is_read() -> None:
 
 
 def test_the_unit_is_asked_for_by_its_name() -> None:
-    asked = list[str]()
+    asked = list[Sequence[str]]()
 
-    def ask(name: str) -> str | None:
-        asked.append(name)
-        return None
+    def ask(words: Sequence[str]) -> str | None:
+        asked.append(words)
+        return SHOWN if words[0] == "show" else None
 
-    assert units.show("edged@porch.service", ask) is None
-    assert asked == ["edged@porch.service"]
+    found = units.show("edged@porch.service", ask)
+    assert found is not None
+    assert found.credentials == {}
+    assert [(words[0], *words[-2:]) for words in asked] == [
+        ("show", "--", "edged@porch.service"),
+        ("cat", "--", "edged@porch.service"),
+    ]
 
 
 def test_a_machine_without_systemctl_has_no_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

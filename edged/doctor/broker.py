@@ -145,8 +145,15 @@ def _device(topics: wire.Topics, retained: Mapping[str, bytes], subject: Subject
         )
     state, reason = str(pipeline.get("state", "unknown")), pipeline.get("reason")
     if state in ("running", "starting"):
-        return ok("device", f"online, {state}")
+        return ok("device", f"online, {state}{_last_end(info.get('last_exit'))}")
     return warning("device", f"online, {state}{f': {reason}' if reason else ''}", "see the line camera")
+
+
+def _last_end(last_exit: object) -> str:
+    """How the run before this one ended, where that was no clean end."""
+    if not isinstance(last_exit, dict) or last_exit.get("code") == 0:
+        return ""
+    return f"; the run before ended so: {last_exit.get('reason')}"
 
 
 def _object(payload: bytes | None) -> Mapping[str, object]:

@@ -14,6 +14,8 @@ from edged.core.service_findings import Possession
 def look(path: Path) -> Possession | None:
     """A file or folder; None where there is none.
 
+    What others may do counts only where they may go through all the folders above it.
+
     Raises:
         PermissionError: this user may not look.
     """
@@ -23,9 +25,10 @@ def look(path: Path) -> Possession | None:
         raise
     except OSError:
         return None
-    return Possession(
-        str(path), user_name(found.st_uid), _group_name(found.st_gid), stat.S_IMODE(found.st_mode), path.is_dir()
-    )
+    mode = stat.S_IMODE(found.st_mode)
+    if not _is_open(path.parent):
+        mode &= ~stat.S_IRWXO
+    return Possession(str(path), user_name(found.st_uid), _group_name(found.st_gid), mode, path.is_dir())
 
 
 def strangers(folder: Path) -> tuple[str, ...]:
@@ -50,6 +53,10 @@ def may_read(path: Path, user: str) -> bool | None:
     if one.pw_uid in (0, found.st_uid):
         return one.pw_uid == 0 or bool(found.st_mode & stat.S_IRUSR)
     return bool(found.st_mode & (stat.S_IRGRP if found.st_gid in groups else stat.S_IROTH))
+
+
+def _is_open(folder: Path) -> bool:
+    return all(one.stat().st_mode & stat.S_IXOTH for one in (folder, *folder.parents))
 
 
 def user_name(uid: int) -> str:

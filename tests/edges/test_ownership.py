@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,21 @@ def test_a_file_and_a_folder_are_told(tmp_path: Path) -> None:
     folder = ownership.look(tmp_path)
     assert folder is not None
     assert folder.is_folder
+
+
+def test_a_folder_that_is_closed_keeps_others_from_all_in_it(tmp_path: Path) -> None:
+    """pytest's own folders are closed, so that this one stands beside them."""
+    with tempfile.TemporaryDirectory() as name:
+        inner = Path(name, "in/it")
+        inner.mkdir(parents=True)
+        path = inner / "password"
+        path.write_text("x", encoding="utf-8")
+        path.chmod(0o644)
+        for mode, expected in ((0o755, 0o644), (0o711, 0o644), (0o700, 0o640)):
+            Path(name).chmod(mode)
+            held = ownership.look(path)
+            assert held is not None
+            assert held.mode == expected, oct(mode)
 
 
 def test_what_is_not_there_is_nobodys(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
@@ -256,20 +257,27 @@ def test_nothing_stays_on_the_broker(config: Path, mosquitto: Mosquitto, prefix:
 
 
 @pytest.mark.parametrize(
-    ("said", "board", "expected", "word"),
+    ("said", "info", "expected", "word"),
     [
-        ({"state": "running", "reason": None}, None, "ok", "online, running"),
-        ({"state": "camera_lost", "reason": "no picture"}, None, "warning", "camera_lost: no picture"),
-        ({"state": "running", "reason": None}, "0123456789abcdef", "problem", "another board"),
+        ({"state": "running", "reason": None}, {}, "ok", "online, running"),
+        ({"state": "running"}, {"last_exit": {"code": 0, "reason": "stopped"}}, "ok", "online, running"),
+        (
+            {"state": "running"},
+            {"last_exit": {"code": None, "reason": "killed"}},
+            "ok",
+            "the run before ended so: killed",
+        ),
+        ({"state": "camera_lost", "reason": "no picture"}, {}, "warning", "camera_lost: no picture"),
+        ({"state": "running", "reason": None}, {"board": "0123456789abcdef"}, "problem", "another board"),
         ([], None, "warning", "unknown"),
     ],
 )
 def test_what_the_broker_holds_of_the_device(
-    config: Path, mosquitto: Mosquitto, prefix: str, said: Any, board: str | None, expected: str, word: str
+    config: Path, mosquitto: Mosquitto, prefix: str, said: Any, info: Any, expected: str, word: str
 ) -> None:
     messages = [("availability", b"online"), ("pipeline", json.dumps(said).encode())]
-    if board is not None:
-        messages.append(("info", json.dumps({"board": board}).encode()))
+    if info is not None:
+        messages.append(("info", json.dumps(info).encode()))
     paho.mqtt.publish.multiple(
         [
             {"topic": f"{prefix}/test/{name}", "payload": payload, "qos": 1, "retain": True}
@@ -494,8 +502,16 @@ def test_what_waits_in_the_outbox(config: Path, tmp_path: Path) -> None:
     assert found(config)["outbox"].status == "problem"
 
 
-def test_secrets_that_everybody_can_read(config: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "password"
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may go into, as none of pytest's is."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+def test_secrets_that_everybody_can_read(config: Path, open_folder: Path) -> None:
+    secret = open_folder / "password"
     secret.write_text(PASSWORD, encoding="utf-8")
     add(config, 'username = "porch"', f'password_file = "{secret}"')
     for mode, expected in ((0o600, "ok"), (0o640, "ok"), (0o644, "problem")):

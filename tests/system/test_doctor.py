@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,15 @@ def test_a_network_camera_that_nobody_answers_for(config: Path, own_mosquitto: A
     assert line.status == "problem"
     assert "RTSP" in line.found
     assert "secret-path" not in line.found + line.advice
+
+
+@pytest.mark.skipif(find_spec("picamera2") is not None, reason="this machine has picamera2, and perhaps a CSI camera")
+def test_a_csi_camera_where_there_can_be_none(tmp_path: Path, mosquitto: Mosquitto, prefix: str) -> None:
+    config = write_config(tmp_path / "e.toml", "picamera2:0", mosquitto.port, prefix, [RULE])
+    lines = found(config, root=tmp_path / "board")
+    assert lines["camera"].status == lines["csi"].status == "problem"
+    assert "python3-picamera2" in lines["camera"].found + lines["camera"].advice
+    assert "Raspberry Pi OS" in lines["csi"].advice
 
 
 # The board, its files and its services

@@ -154,7 +154,7 @@ class Device:
         if on_turn is not None:
             turns.append(lambda: on_turn(self.report()))
         self.durable.close_open()
-        memory.give_back_after_start(self._fitted.package.model_path)
+        memory.give_back_after_start()
         self.vitals.begin()
         self.control.start()
         self.publisher.start()

@@ -12,6 +12,8 @@ import resource
 from pathlib import Path
 
 _MADV_DONTNEED = 4
+_OWN_PAGES = ("Anonymous", "Swap")
+_LAST_FIELD = "VmFlags"
 _PR_SET_DUMPABLE = 4
 
 
@@ -26,32 +28,44 @@ def forbid_core_dumps() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def give_back_after_start(model_path: Path) -> None:
+def give_back_after_start() -> None:
     """Frees what the imports and the loading of the model left behind.
 
-    The runtime maps the model file and XNNPACK packs the weights into memory of its own, after which nobody reads the
-    mapped pages again; if somebody does, the kernel reads them from the file once more (madvise(2), MADV_DONTNEED on
-    a file mapping).
+    The start reads most of every library and of the model once; the loop needs a small part of them, and not the model
+    file at all, of which XNNPACK has packed the weights into memory of its own. Pages that are as they are in their
+    file are given back; one that is wanted after all is read once more (madvise(2), MADV_DONTNEED).
     """
     gc.collect()
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
-    for begin, end in _mappings(model_path):
+    for begin, end in clean_mappings():
         libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
 
 
-def _mappings(path: Path) -> list[tuple[int, int]]:
-    """Address ranges, (begin, end), where a file is mapped read-only."""
+def clean_mappings() -> list[tuple[int, int]]:
+    """Address ranges, (begin, end), of files that are mapped read-only and of which no page was changed.
+
+    A page that was written to before its mapping became read-only, as the loader does with the addresses in a library,
+    is this process's own and would be lost. /proc/self/smaps counts such pages as anonymous (proc(5)).
+    """
     try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = str(path.resolve())
+        lines = Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace").splitlines()
+        maps = set(Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines())
     except OSError:
         return []
-    found = []
+    found: list[tuple[int, int]] = []
+    own = 1
+    head = ""
     for line in lines:
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and fields[5] == name and "w" not in fields[1]:
-            begin, _, end = fields[0].partition("-")
-            found.append((int(begin, 16), int(end, 16)))
+        name, _, value = line.partition(":")
+        if name in _OWN_PAGES:
+            own += int(value.split()[0])
+        elif name == _LAST_FIELD:
+            # Both files must agree: an emulator may translate the addresses of one and not of the other.
+            if own == 0 and head in maps:
+                begin, _, end = head.split()[0].partition("-")
+                found.append((int(begin, 16), int(end, 16)))
+        elif len(fields := line.split(maxsplit=5)) == 6 and "-" in fields[0]:
+            head, own = line, 0 if fields[5].startswith("/") and "w" not in fields[1] else 1
     return found

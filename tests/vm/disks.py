@@ -42,5 +42,10 @@ def format_disk(tree: Path, disk: Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+def copy_disk(disk: Path, copy: Path) -> None:
+    """A copy that shares what the file system can share, and has holes where the disk has them."""
+    subprocess.run(["cp", "--sparse=auto", "--reflink=auto", disk, copy], check=True)
+
+
 if __name__ == "__main__":
     format_disk(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.recordings import SECTOR_BYTES, record
 from tests.vm.crash import BLOCK_BYTES, Crash, Replay, choose
+from tests.vm.disks import take_partition
 from tests.vm.write_log import DISCARD, FLUSH, FUA, MARK, WriteLog, read_log
 
 A_FLUSH = (0, b"", FLUSH)
@@ -115,16 +116,16 @@ def test_the_disk_after_a_crash_has_what_was_flushed_and_what_arrived(tmp_path: 
     )
     before = blank(tmp_path, 7)
     replay = Replay(log, before, tmp_path)
-    assert letters(replay.disk_after(Crash(1, 0, ()))) == "......."
-    assert letters(replay.disk_after(Crash(1, 0, ((0, 1),)))) == "a......"
-    assert letters(replay.disk_after(Crash(2, 1, ((1, 0),)))) == "ab....."
-    assert letters(replay.disk_after(Crash(4, 1, ((1, 0), (2, 2))))) == "acd...."
-    assert letters(replay.disk_after(Crash(4, 1, ((1, 0), (3, 1))))) == "ab.f..."
-    assert letters(replay.disk_after(Crash(7, 4, ((4, 0), (5, 2), (6, 0))))) == "..df..."
-    assert letters(replay.disk_after(Crash(8, 4, ((4, 0), (7, 1))))) == "acdf.g."
+    assert letters(replay.after(Crash(1, 0, ()))) == "......."
+    assert letters(replay.after(Crash(1, 0, ((0, 1),)))) == "a......"
+    assert letters(replay.after(Crash(2, 1, ((1, 0),)))) == "ab....."
+    assert letters(replay.after(Crash(4, 1, ((1, 0), (2, 2))))) == "acd...."
+    assert letters(replay.after(Crash(4, 1, ((1, 0), (3, 1))))) == "ab.f..."
+    assert letters(replay.after(Crash(7, 4, ((4, 0), (5, 2), (6, 0))))) == "..df..."
+    assert letters(replay.after(Crash(8, 4, ((4, 0), (7, 1))))) == "acdf.g."
     assert letters(before) == "......."
     with pytest.raises(ValueError, match="expected a crash after entry 4"):
-        replay.disk_after(Crash(2, 1, ()))
+        replay.after(Crash(2, 1, ()))
     replay.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["before.img", "writes.log"]
 
@@ -132,7 +133,17 @@ def test_the_disk_after_a_crash_has_what_was_flushed_and_what_arrived(tmp_path: 
 def test_a_disk_may_be_written_to_without_a_trace_in_the_next_one(tmp_path: Path) -> None:
     log = busy_log(tmp_path, rounds=2)
     replay = Replay(log, blank(tmp_path, 100), tmp_path)
-    disk = replay.disk_after(Crash(4, 3, ((3, 0),)))
+    disk = replay.after(Crash(4, 3, ((3, 0),)))
     whole = letters(disk)
     disk.write_bytes(b"z" * 100 * SECTOR_BYTES)
-    assert letters(replay.disk_after(Crash(4, 3, ((3, 0),)))) == whole
+    assert letters(replay.after(Crash(4, 3, ((3, 0),)))) == whole
+
+
+def test_of_a_partition_what_lies_before_it_is_left_out(tmp_path: Path) -> None:
+    log = read_log(record(tmp_path, (0, b"a", 0), (4, b"b", 0), (6, b"c", 0), A_FLUSH))
+    disk, partition = blank(tmp_path, 8), tmp_path / "partition.img"
+    disk.write_bytes(b"x" * 4 * SECTOR_BYTES + b"y" * 4 * SECTOR_BYTES)
+    take_partition(disk, 4 * SECTOR_BYTES, partition)
+    assert letters(partition) == "yyyy"
+    replay = Replay(log, partition, tmp_path, offset_bytes=4 * SECTOR_BYTES)
+    assert letters(replay.after(Crash(4, 3, ()))) == "bycy"

@@ -26,23 +26,6 @@ _HARMLESS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the outbox is.
-
-    Attributes:
-        folder: in the file system.
-        offset_bytes: where the file system begins on the disk.
-    """
-
-    folder: str
-    offset_bytes: int = 0
-
-    def of(self, disk: Path) -> str:
-        """The file system as the programs of e2fsprogs are told of it."""
-        return f"{disk}?offset={self.offset_bytes}" if self.offset_bytes else str(disk)
-
-
-@dataclass(frozen=True, slots=True)
 class Aftermath:
     """What was found.
 
@@ -94,14 +77,15 @@ class Aftermath:
         return [text for text, is_wrong in checks.items() if is_wrong]
 
 
-def examine(disk: Path, place: Place, folder: Path) -> Aftermath:
-    """Checks the file system on a disk, and mends it; then reads the outbox on it.
+def examine(partition: Path, place: str, folder: Path) -> Aftermath:
+    """Checks the file system in a file, and mends it; then reads the outbox in it.
 
     Args:
+        place: the folder of the outbox in the file system.
         folder: for copies of the database; what is in it is removed.
     """
-    status, repairs = check_file_system(place.of(disk))
-    database = _take(place.of(disk), place.folder, folder)
+    status, repairs = check_file_system(partition)
+    database = _take(partition, place, folder)
     integrity, rows, last_seq, dropped = _read(database)
     box = durable(database)
     try:
@@ -126,24 +110,24 @@ def examine(disk: Path, place: Place, folder: Path) -> Aftermath:
     )
 
 
-def check_file_system(file_system: str) -> tuple[int, tuple[str, ...]]:
+def check_file_system(partition: Path) -> tuple[int, tuple[str, ...]]:
     """e2fsck's exit status, and what it repaired that a start of the machine would not do by itself."""
-    done = subprocess.run(["e2fsck", "-f", "-y", file_system], capture_output=True, text=True, check=False)
+    done = subprocess.run(["e2fsck", "-f", "-y", partition], capture_output=True, text=True, check=False)
     lines = [line.strip() for line in (*done.stdout.splitlines(), *done.stderr.splitlines())]
     return done.returncode, tuple(line for line in lines if not _HARMLESS.fullmatch(line))
 
 
-def _take(file_system: str, source: str, folder: Path) -> Path:
+def _take(partition: Path, source: str, folder: Path) -> Path:
     """The database and what lies beside it, out of a file system that nobody mounted."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     listing = subprocess.run(
-        ["debugfs", "-R", f"ls -p {source}", file_system], capture_output=True, text=True, check=True
+        ["debugfs", "-R", f"ls -p {source}", partition], capture_output=True, text=True, check=True
     )
     names = [line.split("/")[5] for line in listing.stdout.splitlines() if line.startswith("/")]
     for name in names:
         if name.startswith(DATABASE) and not name.endswith("-shm"):  # shared memory is made anew
-            command = ["debugfs", "-R", f"dump {source}/{name} {folder / name}", file_system]
+            command = ["debugfs", "-R", f"dump {source}/{name} {folder / name}", partition]
             subprocess.run(command, capture_output=True, check=True)
     return folder / DATABASE
 

@@ -88,21 +88,22 @@ def _arrived(log: WriteLog, settled: int, moment: int, chance: random.Random) ->
 
 
 class Replay:
-    """Disks after crashes, made one after the other from a recording; the moments must not go backwards.
+    """Partitions after crashes, made one after the other from a recording; the moments must not go backwards.
 
     Args:
-        before: the disk when the recording began; it is left as it is.
+        before: the partition when the recording began; it is left as it is.
         folder: for two copies of it.
+        offset_bytes: where it begins on the disk. What was written before that is left out.
     """
 
-    def __init__(self, log: WriteLog, before: Path, folder: Path) -> None:
-        self._log = log
-        self._settled, self._after = folder / "settled.img", folder / "after.img"
+    def __init__(self, log: WriteLog, before: Path, folder: Path, offset_bytes: int = 0) -> None:
+        self._log, self._offset_bytes = log, offset_bytes
+        self._settled, self._crashed = folder / "settled.img", folder / "crashed.img"
         self._done = 0
         copy_disk(before, self._settled)
 
-    def disk_after(self, crash: Crash) -> Path:
-        """The disk that the machine would find at its next start. Borrowed until the next call; may be written to."""
+    def after(self, crash: Crash) -> Path:
+        """What the machine would find at its next start. Borrowed until the next call; may be written to."""
         if crash.settled < self._done:
             raise ValueError(
                 f"expected a crash after entry {self._done}, found one whose last flush is {crash.settled}"
@@ -111,21 +112,21 @@ class Replay:
             self._settled, [(index, self._log.entries[index].sectors) for index in range(self._done, crash.settled)]
         )
         self._done = crash.settled
-        copy_disk(self._settled, self._after)
-        self._write(self._after, crash.arrived)
-        return self._after
+        copy_disk(self._settled, self._crashed)
+        self._write(self._crashed, crash.arrived)
+        return self._crashed
 
     def close(self) -> None:
         """Removes the copies."""
-        for disk in (self._settled, self._after):
+        for disk in (self._settled, self._crashed):
             disk.unlink(missing_ok=True)
 
-    def _write(self, disk: Path, arrived: Sequence[tuple[int, int]]) -> None:
-        with self._log.path.open("rb") as log, disk.open("r+b") as file:
+    def _write(self, partition: Path, arrived: Sequence[tuple[int, int]]) -> None:
+        with self._log.path.open("rb") as log, partition.open("r+b") as file:
             for index, sectors in arrived:
                 self._bring(log, file, self._log.entries[index], sectors)
 
-    def _bring(self, log: BinaryIO, disk: BinaryIO, entry: Entry, sectors: int) -> None:
+    def _bring(self, log: BinaryIO, partition: BinaryIO, entry: Entry, sectors: int) -> None:
         length = sectors * self._log.sector_bytes
         if entry.flags & DISCARD:
             data = bytes(length)  # what was discarded has any content
@@ -134,5 +135,7 @@ class Replay:
             data = log.read(length)
         else:
             return
-        disk.seek(entry.sector * self._log.sector_bytes)
-        disk.write(data)
+        at = entry.sector * self._log.sector_bytes - self._offset_bytes
+        if at >= 0:
+            partition.seek(at)
+            partition.write(data)

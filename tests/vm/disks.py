@@ -47,5 +47,14 @@ def copy_disk(disk: Path, copy: Path) -> None:
     subprocess.run(["cp", "--sparse=auto", "--reflink=auto", disk, copy], check=True)
 
 
+def take_partition(disk: Path, offset_bytes: int, file: Path) -> None:
+    """A file of its own for what is on a disk from there on; holes stay holes."""
+    if not offset_bytes:
+        copy_disk(disk, file)
+        return
+    options = ("bs=1M", "conv=sparse", "iflag=skip_bytes", "status=none")
+    subprocess.run(["dd", f"if={disk}", f"of={file}", f"skip={offset_bytes}", *options], check=True)
+
+
 if __name__ == "__main__":
     format_disk(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -11,6 +11,8 @@ from pathlib import Path
 MAX_PASSWORD_BYTES = 65535  # MQTT's own bound
 MQTT_CREDENTIAL, CAMERA_CREDENTIAL = "mqtt-password", "camera-password"
 """The names of the systemd credentials."""
+NO_PASSWORD = b"\n"
+"""A credential that says that there is none: what edged.service sets where the file is missing."""
 
 
 def password_path(password_file: str | None, username: str | None, credential: str) -> Path | None:
@@ -21,7 +23,16 @@ def password_path(password_file: str | None, username: str | None, credential: s
     if username is None or not folder:
         return None
     path = Path(folder, credential)
-    return path if os.access(folder, os.X_OK) and path.exists() else None
+    return path if os.access(folder, os.X_OK) and path.exists() and not _is_none(path) else None
+
+
+def _is_none(path: Path) -> bool:
+    """Whether a credential is what edged.service sets where nobody made the file: an empty line."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == NO_PASSWORD
+    except OSError:
+        return False  # `read_password` says why
 
 
 def read_password(path: Path) -> str:

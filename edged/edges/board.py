@@ -11,11 +11,63 @@ from pathlib import Path
 
 ROOT = Path("/")
 
+DEFAULT_BEGIN_MB = 55.0
+"""What edged takes with the default model when its loop begins to turn; 50 to 53 MB were measured."""
+HEAD_ROOM_MB, HEAD_ROOM_SHARE = 192.0, 1 / 3
+"""What may come on top, and at most that share of the board's memory. A 1080p stream takes 38 MB of it."""
+
 
 def rss_mb() -> float | None:
     """Resident memory of this process in MB of 10^6 bytes."""
     text = _read(ROOT / "proc/self/statm")
     return None if text is None else int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def anonymous_mb(root: Path = ROOT) -> float | None:
+    """Anonymous resident memory of this process in MB of 10^6 bytes: what it allocated, without the files it maps.
+
+    What leaks is anonymous; mapped files come and go as the kernel likes. RssAnon of proc_pid_status(5).
+    """
+    return _kilobytes(root / "proc/self/status", "RssAnon")
+
+
+def total_mb(root: Path = ROOT) -> float | None:
+    """Memory of the board in MB of 10^6 bytes, without what the kernel and the firmware keep for themselves."""
+    return _kilobytes(root / "proc/meminfo", "MemTotal")
+
+
+def memory_limit_mb(begun_mb: float = DEFAULT_BEGIN_MB, root: Path = ROOT) -> float:
+    """So much anonymous memory ends the process: what it begins with and head room, on a small board less of that.
+
+    Args:
+        begun_mb: `anonymous_mb()` when the model is loaded and the loop is about to turn; left out, what the default
+            model takes.
+    """
+    board_mb = total_mb(root)
+    return begun_mb + (HEAD_ROOM_MB if board_mb is None else min(HEAD_ROOM_MB, board_mb * HEAD_ROOM_SHARE))
+
+
+def memory_cgroup(root: Path = ROOT) -> bool | None:
+    """Whether limits of systemd like MemoryMax bind: the kernel counts memory by cgroup; None where it does not tell.
+
+    Raspberry Pi's firmware puts `cgroup_disable=memory` into the kernel's command line; `cgroup_enable=memory` in
+    cmdline.txt takes it back.
+    """
+    controllers = _read(root / "sys/fs/cgroup/cgroup.controllers")
+    if controllers is not None:
+        return "memory" in controllers.split()
+    words = (_read(root / "proc/cmdline") or "").split()
+    asked = [word for word in words if word in ("cgroup_disable=memory", "cgroup_enable=memory")]
+    return False if asked and asked[-1] == "cgroup_disable=memory" else None
+
+
+def disk_free_mb(path: Path) -> float | None:
+    """What is free for this user where a folder is, in MB of 10^6 bytes; None for a folder that does not exist."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize / 1e6
 
 
 def soc_temp_c(root: Path = ROOT) -> float | None:
@@ -59,6 +111,15 @@ def model_name(root: Path = ROOT) -> str:
     """What the board calls itself, for keys of measurements."""
     text = _read(root / "proc/device-tree/model")
     return (text or f"{os.uname().machine} x{os.cpu_count()}").strip("\0")
+
+
+def _kilobytes(path: Path, key: str) -> float | None:
+    """The line `key: N kB` of a file, in MB of 10^6 bytes."""
+    for line in (_read(path) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return int(value.split()[0]) * 1024 / 1e6
+    return None
 
 
 def _read(path: Path) -> str | None:

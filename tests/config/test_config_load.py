@@ -251,6 +251,8 @@ def test_the_systemd_credential_serves_where_there_is_a_login_and_no_file(tmp_pa
     (folder / "mqtt-password").write_text("")
     with pytest.raises(ConfigError, match="is empty"):
         with_login(tmp_path, "")
+    (folder / "mqtt-password").write_text("\n")
+    assert with_login(tmp_path, "").password() is None
 
 
 def test_reading_a_file_loads_no_camera_model_or_network_library():

@@ -49,6 +49,10 @@ delay_off_s = 0.0
 [mqtt]
 host = "localhost"
 """
+COUNTERS = 1
+"""Of the control osd_text_mode."""
+FAST_LEFT = 1
+"""Of the control horizontal_movement."""
 WORD_LIMIT_S = 240.0
 """For what comes by itself."""
 TOOLS = "chroot /run/tools"
@@ -154,9 +158,21 @@ class Appliance:
         assert network is not None
         single(f"{self._root}/request/{command}", payload, 1, hostname="127.0.0.1", port=network.broker_port)
 
+    def still(self) -> None:
+        """Colour bars at rest and a counter: never the very same picture for a minute, and never an event.
+
+        Where movement stops, the bars stay; see `rest`.
+        """
+        self.vivid.reset()
+        self.vivid.set("osd_text_mode", COUNTERS)
+
+    def move(self) -> None:
+        """Colour bars that run to the left: an event each time that they come by in the right place."""
+        self.vivid.set("horizontal_movement", FAST_LEFT)
+
     def rest(self) -> None:
         """The camera shows a scene that is no event, from a stream that begins anew: movement begins at its start."""
-        self.vivid.reset()
+        self.still()
         after = self.mark("pipeline")
         self.ask("pause", '{"seconds": 3600}')
         self.wait_for_state("paused", after)

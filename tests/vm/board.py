@@ -67,9 +67,9 @@ class Board:
             memory = self._folder / "memory"
             card = self.card(self._folder, edged_toml=CONFIGURATION)
             with self.started(self._folder, card) as appliance:
-                appliance.vivid.reset()
+                appliance.still()
                 appliance.wait_for_state("running")
-                appliance.vivid.set("horizontal_movement", 1)
+                appliance.move()
                 appliance.wait_for_events(2)
                 appliance.rest()
                 appliance.save(memory)

@@ -14,8 +14,8 @@ LOST_LIMIT_S = 5.0
 IDLE_CPU_SHARE = 0.5
 """Of one emulated processor, where a busy loop takes all of one."""
 WATCHED_S = 20
-FAST_LEFT, NOT = 1, 3
-"""Of the control horizontal_movement."""
+NO_TEXT = 2
+"""Of the control osd_text_mode."""
 
 Record = Callable[[str, str], None]
 
@@ -98,10 +98,10 @@ def test_a_stream_that_is_refused_once_when_it_is_opened_again_is_tried_again(
 
 
 def test_a_moving_scene_makes_events_and_a_still_one_makes_none(appliance: Appliance, record: Record) -> None:
-    appliance.vivid.set("horizontal_movement", FAST_LEFT)
+    appliance.move()
     appliance.wait_for_events(6)
     appliance.rest()
-    appliance.vivid.set("osd_text_mode", 2)
+    appliance.vivid.set("osd_text_mode", NO_TEXT)
     # An episode that a pause ended is told before this mark: a pause is answered after it.
     before = appliance.heard.account.messages
     appliance.run("sleep 45")

@@ -15,5 +15,10 @@ user root
 persistence false
 max_queued_messages 10000
 END
-systemd-run --quiet --unit=broker --property=Restart=always \
-    chroot /run/tools mosquitto -c /run/mosquitto.conf
+cat >/run/systemd/system/broker.service <<END
+[Service]
+ExecStart=/usr/sbin/chroot /run/tools mosquitto -c /run/mosquitto.conf
+Restart=always
+END
+systemctl daemon-reload
+systemctl start broker.service

@@ -1,0 +1,69 @@
+"""A card that has just been written goes into a board: from power to the first event, nothing masked, nothing failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.vm.appliance import CONFIGURATION, MEMORY_MIB
+from tests.vm.board import Board
+
+BAD_LINE = 6
+LOW_MIB = 64.0
+"""What must be left of the memory, for whoever logs in."""
+
+Record = Callable[[str, str], None]
+
+
+def test_from_power_to_the_first_event_nothing_fails(board: Board, tmp_path: Path, record: Record) -> None:
+    card = board.card(tmp_path, edged_toml=CONFIGURATION)
+    with board.started(tmp_path, card, masked=False) as appliance:
+        ready_s = int(appliance.show("ActiveEnterTimestampMonotonic")) / 1e6
+        state = appliance.show("ActiveState")
+        appliance.still()
+        appliance.wait_for_state("running")
+        appliance.move()
+        appliance.wait_for_events(1)
+        event_s = time.monotonic() - appliance.machine.began_s
+        failed = appliance.run("systemctl list-units --failed --no-legend --plain")
+        cycles = appliance.run("journalctl --boot --no-pager --grep='ordering cycle' --output=cat || true")
+        record(
+            "power to first event",
+            f"READY {ready_s:.0f} s after power by the board's clock, the first event arrived after {event_s:.0f} s; "
+            f"{len(failed.splitlines())} failed units, {len(cycles.splitlines())} ordering cycles",
+        )
+        assert (state, failed, cycles) == ("active", "", "")
+
+        appliance.still()
+        appliance.run("sleep 20")
+        memory = {
+            line.split(":")[0]: int(line.split()[1]) / 1024 for line in appliance.run("cat /proc/meminfo").splitlines()
+        }
+        used_mib = memory["MemTotal"] - memory["MemAvailable"]
+        daemon_mib = int(appliance.run("""
+            pid=$(systemctl show --value --property=MainPID edged.service)
+            sed -n 's/^VmRSS: *\\([0-9]*\\) kB/\\1/p' "/proc/$pid/status" """)) / 1024
+        record(
+            f"idle memory in a machine of {MEMORY_MIB} MB",
+            f"{used_mib:.0f} MiB in use of {memory['MemTotal']:.0f} that the kernel has to give, the test's broker among "
+            f"it; {memory['MemAvailable']:.0f} MiB available; edged itself {daemon_mib:.0f} MiB (RSS)",
+        )
+        assert memory["MemAvailable"] > LOW_MIB
+
+
+def test_a_configuration_with_a_mistake_is_told_on_the_card_and_the_board_boots(
+    board: Board, tmp_path: Path, record: Record
+) -> None:
+    lines = CONFIGURATION.splitlines()
+    lines[BAD_LINE - 1] = lines[BAD_LINE - 1].replace("width_px", "widht_px")
+    card = board.card(tmp_path, edged_toml="\n".join(lines) + "\n")
+    with board.started(tmp_path, card) as appliance:
+        told = appliance.run("cat /boot/firmware/edged-error.txt")
+        running = appliance.run("systemctl is-active multi-user.target")
+        daemon = appliance.show("ActiveState")
+        record("bad `edged.toml` on the FAT partition", f"{running}; `edged-error.txt`: “{told.splitlines()[-1]}”")
+        assert f"edged.toml, line {BAD_LINE}: " in told
+        assert "width_px" in told
+        assert running == "active"
+        assert daemon == "inactive"

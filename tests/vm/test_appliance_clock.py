@@ -1,0 +1,55 @@
+"""The wall clock is stepped by a year, forwards and back, under the running daemon: only labels change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.vm.appliance import Appliance
+
+YEAR_S = 365 * 86400.0
+WATCHED_S = 20
+LONGEST_EPISODE_S = 600.0
+
+Record = Callable[[str, str], None]
+
+
+def step(appliance: Appliance, seconds: float) -> None:
+    """Sets the wall clock; nothing else of the machine notices."""
+    appliance.run(f"date --set @$(($(date +%s) + {seconds:.0f})) >/dev/null")
+
+
+def test_a_clock_that_jumps_by_a_year_makes_no_event_and_no_stall(appliance: Appliance, record: Record) -> None:
+    appliance.wait_until("running")
+    states, events = appliance.mark("pipeline"), appliance.heard.account.messages
+    for seconds in (YEAR_S, -YEAR_S):
+        step(appliance, seconds)
+        appliance.run(f"sleep {WATCHED_S}")
+    made = appliance.heard.account.messages - events
+    changes = [message["state"] for message in appliance.told("pipeline")[states:]]
+    record("clock stepped by a year", f"forwards and back: {made} events of the still scene, {len(changes)} stalls")
+    assert made == 0
+    assert changes == []
+
+
+def test_events_around_a_jump_say_how_far_their_time_can_be_trusted(appliance: Appliance, record: Record) -> None:
+    appliance.move()
+    appliance.wait_for_events(2)
+    step(appliance, YEAR_S)
+    appliance.wait_for_events(4)
+    step(appliance, -YEAR_S)
+    appliance.wait_for_events(4)
+    appliance.rest()
+    events = [event for _, event in sorted(appliance.heard.account.events.items())]
+    marks = {event["clock"] for event in events}
+    lengths_s = [event["duration_s"] for event in events if event["event_type"] == "end"]
+    years = sorted({event["time"][:4] for event in events})
+    record(
+        "clock stepped while events come",
+        f"{len(events)} events, of the years {' and '.join(years)}, marked {', '.join(sorted(marks))}; "
+        f"the longest lasts {max(lengths_s):.1f} s",
+    )
+    assert [event["event_type"] for event in events] == ["start", "end"] * (len(events) // 2)
+    assert all(0.0 <= length_s < LONGEST_EPISODE_S for length_s in lengths_s)
+    assert len(years) == 2
+    # No time server reaches this machine: nobody may take these times for right.
+    assert marks == {"unsynced"}

@@ -21,7 +21,9 @@ from pathlib import Path
 BOARDS = ("bcm2711-*.dtb", "bcm2837-*.dtb")
 """The device trees of the Raspberry Pi 3, 4 and Zero 2 W, and of their compute modules."""
 
-ROOMS = re.compile(r"kernel/drivers/(bus|clk|dma|firmware|gpio|mailbox|mfd|mmc|pci|phy|pinctrl|pmdomain|regulator|reset|soc|usb)/")
+ROOMS = re.compile(
+    r"kernel/drivers/(bus|clk|dma|firmware|gpio|mailbox|mfd|mmc|pci|phy|pinctrl|pmdomain|regulator|reset|soc|usb)/"
+)
 """Where a driver lives that stands between the processor and a disk."""
 
 WANTED = (

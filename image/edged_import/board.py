@@ -37,7 +37,7 @@ def make_writable(folder: Path, writable: bool) -> None:
     """
     mode = "rw" if writable else "ro"
     command = ["mount", "-o", f"remount,{mode}", str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603, S607 - no shell, by PATH
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - no shell, by PATH
     if done.returncode != 0:
         raise OSError(f"{folder} cannot be made {mode}: {done.stderr.strip()}")
 
@@ -51,14 +51,16 @@ def check(path: Path, name: str) -> list[Problem]:
     """
     command = ["edged", "check", "--config", str(path)]
     try:
-        done = subprocess.run(  # noqa: S603, S607 - no shell, by PATH
+        done = subprocess.run(  # noqa: S603 - no shell, by PATH
             command, check=False, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return [Problem(name, None, f"could not be checked ({error}); start the board again")]
     if done.returncode == 0:
         return []
-    return list(_problems(done.stderr, path, name)) or [Problem(name, None, f"edged check ended with {done.returncode}")]
+    return list(_problems(done.stderr, path, name)) or [
+        Problem(name, None, f"edged check ended with {done.returncode}")
+    ]
 
 
 def _problems(output: str, path: Path, name: str) -> list[Problem]:

@@ -80,8 +80,8 @@ def error_page(problems: Sequence[Problem]) -> str:
         "",
         *(f"* {problem}" for problem in problems),
         "",
-        "A file that is named here was left alone; what the board had before still holds. Change it, put the card back,",
-        "and start the board. This file vanishes when all is well.",
+        "A file that is named here was left alone; what the board had before still holds. Change it, put the card",
+        "back, and start the board. This file vanishes when all is well.",
         "",
     ]
     return "\r\n".join(lines)

@@ -41,17 +41,22 @@ def comment_out(path: Path, data: bytes) -> None:
         old = file.read()
         if len(old) != len(data):
             raise ValueError(f"{path} has changed while it was read")
-        marked = bytearray(old)
-        at = 0
-        for before, after in zip(old.split(b"\n"), data.split(b"\n"), strict=True):
-            if before != after:
-                marked[at + after.index(b"#")] = ord("#")
-            at += len(after) + 1
-        for content in (bytes(marked), data):
+        for content in (marked(old, data), data):
             file.seek(0)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+def marked(old: bytes, new: bytes) -> bytes:
+    """The old bytes, with nothing but the "#" of each line that is about to become a comment."""
+    marks = bytearray(old)
+    at = 0
+    for before, after in zip(old.split(b"\n"), new.split(b"\n"), strict=True):
+        if before != after:
+            marks[at + after.index(b"#")] = ord("#")
+        at += len(after) + 1
+    return bytes(marks)
 
 
 def write_on_fat(path: Path, data: bytes) -> None:

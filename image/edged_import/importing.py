@@ -7,16 +7,18 @@ noted last. So a power cut between any two steps makes the next start do the sam
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from edged_import import durable, keys, names, passwords, texts, wifi
 from edged_import.card import Card
 from edged_import.texts import Problem, Refused
 
-CONFIG, WIFI, HOST_NAME, KEYS = "edged.toml", "wifi.txt", "hostname.txt", "authorized_keys"
+CONFIG, WIFI, HOST_NAME, KEYS = FILES = "edged.toml", "wifi.txt", "hostname.txt", "authorized_keys"
 
-NO_CONFIG = "there is none yet; copy edged-example.toml to edged.toml, beside it, and write your camera and broker into it"
+NO_CONFIG = (
+    "there is none yet; copy edged-example.toml to edged.toml, beside it, and write your camera and broker into it"
+)
 
 
 class Import:
@@ -33,17 +35,13 @@ class Import:
         self._root = root
         self._check = check
 
-    def run(self) -> list[Problem]:
-        """Takes what is new on the card; tells what is wrong with it."""
+    def run(self, files: Collection[str] = FILES) -> list[Problem]:
+        """Takes what is new of these files on the card; returns what is wrong with them."""
+        takes = {HOST_NAME: self._host_name, WIFI: self._wifi, KEYS: self._keys, CONFIG: self._config}
         problems: list[Problem] = []
-        for name, take in (
-            (HOST_NAME, self._host_name),
-            (WIFI, self._wifi),
-            (KEYS, self._keys),
-            (CONFIG, self._config),
-        ):
+        for name in (name for name in takes if name in files):
             try:
-                self._take_new(name, take)
+                self._take_new(name, takes[name])
             except Refused as refused:
                 problems += refused.problems
             except (OSError, ValueError) as error:

@@ -58,16 +58,20 @@ def read(name: str, plain: str) -> Wifi | None:
     ]
     if problems:
         raise Refused(*sorted(problems, key=lambda problem: problem.line or 0))
-    ssid, (line, password) = found["ssid"][1].encode(), found["password"]
+    ssid, (password_line, password) = found["ssid"][1].encode(), found["password"]
     hidden = found.get("hidden", (0, "no"))[1] == "yes"
-    return Wifi(ssid, _key(ssid, password), found["country"][1].upper(), hidden, line)
+    return Wifi(ssid, _key(ssid, password), found["country"][1].upper(), hidden, password_line)
 
 
 def _missing(key: str) -> str:
     if key == "country":
-        return "country is missing; expected the two letters of where you are, as in country = DE: channels depend on it"
+        return (
+            "country is missing; expected the two letters of where you are, as in country = DE: channels depend on it"
+        )
     if key == "password":
-        return "password is missing; expected password = and the password of the network; write it anew for a new network"
+        return (
+            "password is missing; expected password = and the password of the network; write it anew for a new network"
+        )
     return "ssid is missing; expected ssid = and the name of the network"
 
 

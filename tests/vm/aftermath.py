@@ -17,9 +17,11 @@ _Row = tuple[int, str, str, str, str | None]
 E2FSCK_MENDED = 1
 """e2fsck(8): "File system errors corrected"; also after nothing but a replay of the journal."""
 
-# What a start of the machine would do by itself: replay the journal, drop what was being deleted, count anew.
+# What a start of the machine would do by itself: replay the journal, drop what was being deleted, count anew. The
+# feature orphan_present is set as long as a file system with a file of orphans is mounted (ext4(5), orphan_file).
 _HARMLESS = re.compile(
     r"e2fsck .*|.*: recovering journal|Pass \d.*|Clearing orphaned inode .*|Truncating orphaned inode .*"
+    r"|Feature orphan_present is set but orphan file is clean\.|Clear\? yes"
     r"|Setting free (?:blocks|inodes) count to .*|Free (?:blocks|inodes) count wrong .*|Fix\? yes|"
     r"|.*: \*{5} FILE SYSTEM WAS MODIFIED \*{5}|.*: \d+/\d+ files .*, \d+/\d+ blocks"
 )

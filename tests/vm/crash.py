@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.vm.disks import copy_disk
+from tests.vm.disks import copy_disk, make_equal
 from tests.vm.write_log import DISCARD, FUA, Entry, WriteLog
 
 BLOCK_BYTES = 4096
@@ -90,17 +90,19 @@ def _arrived(log: WriteLog, settled: int, moment: int, chance: random.Random) ->
 class Replay:
     """Partitions after crashes, made one after the other from a recording; the moments must not go backwards.
 
+    Two files are kept, and only what differs is written: a card is large and what happens on it is small.
+
     Args:
-        before: the partition when the recording began; it is left as it is.
-        folder: for two copies of it.
+        partition: what it was when the recording began; becomes what it is at the last flush.
+        folder: for a copy of it.
         offset_bytes: where it begins on the disk. What was written before that is left out.
     """
 
-    def __init__(self, log: WriteLog, before: Path, folder: Path, offset_bytes: int = 0) -> None:
+    def __init__(self, log: WriteLog, partition: Path, folder: Path, offset_bytes: int = 0) -> None:
         self._log, self._offset_bytes = log, offset_bytes
-        self._settled, self._crashed = folder / "settled.img", folder / "crashed.img"
+        self._settled, self._crashed = partition, folder / "crashed.img"
         self._done = 0
-        copy_disk(before, self._settled)
+        copy_disk(self._settled, self._crashed)
 
     def after(self, crash: Crash) -> Path:
         """What the machine would find at its next start. Borrowed until the next call; may be written to."""
@@ -112,14 +114,14 @@ class Replay:
             self._settled, [(index, self._log.entries[index].sectors) for index in range(self._done, crash.settled)]
         )
         self._done = crash.settled
-        copy_disk(self._settled, self._crashed)
+        make_equal(self._crashed, self._settled)
         self._write(self._crashed, crash.arrived)
         return self._crashed
 
     def close(self) -> None:
-        """Removes the copies."""
-        for disk in (self._settled, self._crashed):
-            disk.unlink(missing_ok=True)
+        """Removes both files."""
+        for partition in (self._settled, self._crashed):
+            partition.unlink(missing_ok=True)
 
     def _write(self, partition: Path, arrived: Sequence[tuple[int, int]]) -> None:
         with self._log.path.open("rb") as log, partition.open("r+b") as file:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 REPO = HERE.parents[1]
+COMPARED_BYTES = 1 << 20
 
 
 def checkout_disk(system: Path, folder: Path) -> Path:
@@ -45,6 +46,17 @@ def format_disk(tree: Path, disk: Path) -> None:
 def copy_disk(disk: Path, copy: Path) -> None:
     """A copy that shares what the file system can share, and has holes where the disk has them."""
     subprocess.run(["cp", "--sparse=auto", "--reflink=auto", disk, copy], check=True)
+
+
+def make_equal(disk: Path, model: Path) -> None:
+    """Writes to a disk what it has otherwise than its model, of the same size; most of it is only read."""
+    with disk.open("r+b", buffering=0) as changed, model.open("rb", buffering=0) as wanted:
+        at = 0
+        while data := wanted.read(COMPARED_BYTES):
+            if changed.read(len(data)) != data:
+                changed.seek(at)
+                changed.write(data)
+            at += len(data)
 
 
 def take_partition(disk: Path, offset_bytes: int, file: Path) -> None:

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.fakes import until
 
-EVENTS_LIMIT_S = 240.0
+EVENTS_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)

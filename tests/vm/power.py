@@ -201,11 +201,10 @@ def _is_whole(installation: Installation, log: Path, disk: Path) -> bool:
 
 @contextmanager
 def _replaying(installation: Installation, recording: WriteLog, before: Path, folder: Path) -> Iterator[Replay]:
-    partition = folder / "before.img"
+    partition = folder / "settled.img"
     take_partition(before, installation.offset_bytes, partition)
     replay = Replay(recording, partition, folder, installation.offset_bytes)
     try:
         yield replay
     finally:
         replay.close()
-        partition.unlink()

@@ -12,7 +12,7 @@ from edged.core.types import WallTime
 TIME_ERROR = 5
 """What adjtimex() returns while no time server has set the clock (adjtimex(2))."""
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")
-"""Touched by systemd-timesyncd whenever a server has set the clock, every 32 to 2,048 s (systemd-timesyncd(8))."""
+"""Touched by systemd-timesyncd at each synchronization, every 32 to 2,048 s (systemd-timesyncd.service(8), timesyncd.conf(5))."""
 TRUSTED_S = 32_000.0
 """So long the kernel trusts a clock that nobody corrects: its error grows by 500 ppm, up to 16 s (ntp_error in
 kernel/time/ntp.c). The file counts as long."""

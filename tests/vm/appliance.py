@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +18,6 @@ from typing import Any, Self
 from paho.mqtt.publish import single
 
 from tests.delivery import Subscriber
-from tests.fakes import until
 from tests.vm.hardware import INSIDE, Drive, Hardware, Network
 from tests.vm.machine import Machine
 from tests.vm.vivid import LOAD, Vivid
@@ -145,12 +146,12 @@ class Appliance:
 
     def wait_until(self, state: str) -> None:
         """Until the newest `D/pipeline` says so."""
-        until(lambda: bool(self.told("pipeline")) and self.told("pipeline")[-1]["state"] == state, WORD_LIMIT_S)
+        until(lambda: bool(self.told("pipeline")) and self.told("pipeline")[-1]["state"] == state)
 
     def wait_for_events(self, count: int) -> None:
         """Until so many more event messages came."""
         wanted = self.heard.account.messages + count
-        until(lambda: self.heard.account.messages >= wanted, WORD_LIMIT_S)
+        until(lambda: self.heard.account.messages >= wanted)
 
     def ask(self, command: str, payload: str = "") -> None:
         """Sends a request to the daemon, as any client of its broker may."""
@@ -168,6 +169,7 @@ class Appliance:
 
     def move(self) -> None:
         """Colour bars that run to the left: an event each time that they come by in the right place."""
+        self.vivid.set("osd_text_mode", COUNTERS)  # a camera that was plugged in anew has its text back
         self.vivid.set("horizontal_movement", FAST_LEFT)
 
     def rest(self) -> None:
@@ -207,6 +209,19 @@ def equip(machine: Machine) -> None:
     """Gives a machine that was just started what tests need and the image does not have; its broker listens."""
     machine.write("/run/tools.sh", (INSIDE / "tools.sh").read_text(encoding="utf-8"))
     machine.run("bash /run/tools.sh; until ss -tln | grep -q :1883; do sleep 0.2; done")
+
+
+def until(condition: Callable[[], bool], limit_s: float = WORD_LIMIT_S) -> None:
+    """Waits for something that the machine brings about, without taking much of the processor that it needs for that.
+
+    Raises:
+        AssertionError: it did not come.
+    """
+    never = threading.Event()
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, f"not within {limit_s:g} s"
+        never.wait(0.2)
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ MASKED = (
     "getty@tty1.service", "serial-getty@ttyAMA0.service", "systemd-logind.service", "systemd-user-sessions.service",
     "systemd-random-seed.service", "systemd-sysusers.service", "systemd-update-done.service", "ldconfig.service",
     "systemd-journal-catalog-update.service", "systemd-hwdb-update.service", "systemd-journal-flush.service",
-    "systemd-remount-fs.service", "systemd-udev-load-credentials.service", "kmod-static-nodes.service",
+    "systemd-udev-load-credentials.service", "kmod-static-nodes.service",
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer",
 )  # fmt: skip
 NEEDED_WORDS = "rw panic=-1 console=ttyAMA0 TERM=dumb systemd.wants=t.service"

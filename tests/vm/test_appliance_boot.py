@@ -1,4 +1,4 @@
-"""A card that has just been written goes into a board: from power to the first event, nothing masked, nothing failed."""
+"""A card that has just been written goes into a board: nothing is masked, nothing fails, and the first event comes."""
 
 from __future__ import annotations
 
@@ -41,13 +41,18 @@ def test_from_power_to_the_first_event_nothing_fails(board: Board, tmp_path: Pat
             line.split(":")[0]: int(line.split()[1]) / 1024 for line in appliance.run("cat /proc/meminfo").splitlines()
         }
         used_mib = memory["MemTotal"] - memory["MemAvailable"]
-        daemon_mib = int(appliance.run("""
+        daemon_mib = (
+            int(
+                appliance.run("""
             pid=$(systemctl show --value --property=MainPID edged.service)
-            sed -n 's/^VmRSS: *\\([0-9]*\\) kB/\\1/p' "/proc/$pid/status" """)) / 1024
+            sed -n 's/^VmRSS: *\\([0-9]*\\) kB/\\1/p' "/proc/$pid/status" """)
+            )
+            / 1024
+        )
         record(
             f"idle memory in a machine of {MEMORY_MIB} MB",
-            f"{used_mib:.0f} MiB in use of {memory['MemTotal']:.0f} that the kernel has to give, the test's broker among "
-            f"it; {memory['MemAvailable']:.0f} MiB available; edged itself {daemon_mib:.0f} MiB (RSS)",
+            f"{used_mib:.0f} MiB in use of {memory['MemTotal']:.0f} that the kernel gives, the test's broker among it; "
+            f"{memory['MemAvailable']:.0f} MiB available; edged itself {daemon_mib:.0f} MiB (RSS)",
         )
         assert memory["MemAvailable"] > LOW_MIB
 

@@ -50,6 +50,19 @@ def cpu_share(appliance: Appliance) -> float:
     return (after - before) / ticks / (end_s - begin_s)
 
 
+def test_a_moving_scene_makes_events_and_a_still_one_makes_none(appliance: Appliance, record: Record) -> None:
+    appliance.move()
+    appliance.wait_for_events(6)
+    appliance.rest()
+    appliance.vivid.set("osd_text_mode", NO_TEXT)
+    # An episode that a pause ended is told before this mark: a pause is answered after it.
+    before = appliance.heard.account.messages
+    appliance.run("sleep 45")
+    still = appliance.heard.account.messages - before
+    record("camera: scenes", f"6 events of the moving scene arrived, {still} of 45 s of the still one")
+    assert still == 0
+
+
 @pytest.mark.parametrize("name", ["fatal streaming error", "disconnect"])
 def test_a_stream_that_breaks_is_told_and_comes_back(appliance: Appliance, record: Record, name: str) -> None:
     control = {"fatal streaming error": "inject_fatal_streaming_error", "disconnect": "disconnect"}[name]
@@ -95,16 +108,3 @@ def test_a_stream_that_is_refused_once_when_it_is_opened_again_is_tried_again(
     lost_s = lost_and_back(appliance, lambda: appliance.vivid.set("inject_fatal_streaming_error"))
     record("camera: refused at the next opening", f"`camera_lost` after {lost_s:.1f} s, then running")
     assert lost_s <= LOST_LIMIT_S
-
-
-def test_a_moving_scene_makes_events_and_a_still_one_makes_none(appliance: Appliance, record: Record) -> None:
-    appliance.move()
-    appliance.wait_for_events(6)
-    appliance.rest()
-    appliance.vivid.set("osd_text_mode", NO_TEXT)
-    # An episode that a pause ended is told before this mark: a pause is answered after it.
-    before = appliance.heard.account.messages
-    appliance.run("sleep 45")
-    still = appliance.heard.account.messages - before
-    record("camera: scenes", f"6 events of the moving scene arrived, {still} of 45 s of the still one")
-    assert still == 0

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.delivery import Subscriber
-from tests.fakes import until
-from tests.vm.appliance import CONFIGURATION, WORD_LIMIT_S, Appliance
+from tests.vm.appliance import CONFIGURATION, Appliance, until
 
 AWAY_S = 45
 SECRET = "/etc/edged/broker-password"
@@ -53,7 +52,7 @@ def test_a_second_instance_on_one_camera_is_told_and_the_first_goes_on(
 ) -> None:
     appliance.wait_until("running")
     before = appliance.mark("pipeline")
-    until(lambda: any("camera_lost" in text for text in second.told.get("pipeline", ())), WORD_LIMIT_S)
+    until(lambda: any("camera_lost" in text for text in second.told.get("pipeline", ())))
     appliance.run("sleep 20")
     lines = [line for line in appliance.journal("edged@second.service") if "another program" in line]
     record("two instances on one camera", f"the second, {len(lines)} line in 20 s: “{lines[0]}”; the first goes on")

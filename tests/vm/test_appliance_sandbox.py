@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -29,7 +29,7 @@ Found = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def found(appliance: Appliance) -> Iterator[Found]:
+def found(appliance: Appliance) -> Found:
     """What the probe found, as an instance of the service with its own program in the very same unit."""
     appliance.machine.write(PROGRAM, (INSIDE / "probe.py").read_text(encoding="utf-8"))
     appliance.run("cp /etc/edged/edged.toml /etc/edged/edged@probe.toml")
@@ -44,9 +44,12 @@ def found(appliance: Appliance) -> Iterator[Found]:
         """,
         UNIT,
     )
-    appliance.run(f"systemctl start {UNIT}; until [[ $(systemctl is-active {UNIT}) == @(inactive|failed) ]]; do sleep 0.5; done")
+    appliance.run(
+        f"systemctl start {UNIT}; until [[ $(systemctl is-active {UNIT}) == @(inactive|failed) ]]; do sleep 0.5; done"
+    )
     assert appliance.show("Result", UNIT) == "success", appliance.journal(UNIT)
-    yield json.loads(appliance.run("cat /run/tests/found.json"))
+    found: Found = json.loads(appliance.run("cat /run/tests/found.json"))
+    return found
 
 
 def test_nothing_but_the_state_and_runtime_folders_can_be_written(found: Found, record: Record) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.fakes import until
+from tests.vm.appliance import until
 
 EVENTS_LIMIT_S = 600.0
 

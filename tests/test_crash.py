@@ -73,6 +73,13 @@ def test_what_a_flush_made_sure_is_never_lost_and_half_of_the_rest_is(tmp_path: 
     assert 0.4 < lost / open_to_loss < 0.6
 
 
+def test_a_card_that_forgets_loses_what_was_flushed(tmp_path: Path) -> None:
+    log = busy_log(tmp_path)
+    for honest, forgetful in zip(choose(log, 40, seed=2), choose(log, 40, seed=2, forgets=9), strict=True):
+        assert forgetful.entries == honest.entries
+        assert forgetful.settled == max(0, honest.settled - 9)
+
+
 def test_a_torn_write_arrives_up_to_the_end_of_a_block_of_the_disk(tmp_path: Path) -> None:
     log = busy_log(tmp_path, rounds=300)
     torn = {

@@ -43,8 +43,12 @@ class Crash:
     is_before_flush: bool = False
 
 
-def choose(log: WriteLog, count: int, seed: int) -> list[Crash]:
+def choose(log: WriteLog, count: int, seed: int, forgets: int = 0) -> list[Crash]:
     """So many crashes in the order of their moments: half just before a flush that has something to do, half anywhere.
+
+    Args:
+        forgets: how many requests from before the last flush are open to loss as well, on a card that does not keep
+            what it said it has.
 
     Raises:
         ValueError: there are not so many such moments.
@@ -59,7 +63,7 @@ def choose(log: WriteLog, count: int, seed: int) -> list[Crash]:
     flushes, found = log.flushes, []
     for moment in moments:
         past = bisect_left(flushes, moment)
-        settled = flushes[past - 1] if past else 0
+        settled = max(0, flushes[past - 1] - forgets) if past else 0
         arrived = tuple(_arrived(log, settled, moment, chance))
         lost = moment - settled - len(arrived)
         torn = sum(sectors < log.entries[index].sectors for index, sectors in arrived)

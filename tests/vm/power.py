@@ -100,17 +100,19 @@ def first_start(installation: Installation, folder: Path, crashes: int, seed: in
         installation.put_into_service(machine)
         onlooker.wait(FIRST_EVENTS)
         machine.save(state)
-    found = _judge(installation, onlooker.seen, disk, log, installation.disk, crashes, seed)
+    chosen = choose(read_log(log), crashes, seed)
+    found = _judge(installation, onlooker.seen, disk, log, installation.disk, chosen)
     seen = tuple(replace(one, log_bytes=0) for one in onlooker.seen)  # before any later recording
     return Device(installation, disk, state, seen), found, _is_whole(installation, log, disk)
 
 
-def cut(device: Device, folder: Path, crashes: int, seed: int) -> Cut:
+def cut(device: Device, folder: Path, crashes: int, seed: int, forgets: int = 0) -> Cut:
     """Lets the saved device go on with its disk recorded, and takes its power at a random moment.
 
     Args:
         folder: an empty one; what is on the disk after the kill is `disk.img` in it.
         crashes: how many moments of the recording are looked at, beside that of the kill.
+        forgets: see `choose`.
     """
     chance, disk, log = random.Random(seed), folder / "disk.img", folder / "writes.log"
     copy_disk(device.disk, disk)
@@ -118,7 +120,8 @@ def cut(device: Device, folder: Path, crashes: int, seed: int) -> Cut:
         onlooker.wait(chance.randrange(*CUT_AFTER_EVENTS))
         onlooker.rest(chance.uniform(0.0, 0.5))
         machine.kill()
-    return _judge(device.installation, [*device.seen, *onlooker.seen], disk, log, device.disk, crashes, seed)
+    chosen = choose(read_log(log), crashes, seed, forgets)
+    return _judge(device.installation, [*device.seen, *onlooker.seen], disk, log, device.disk, chosen)
 
 
 @dataclass(frozen=True)
@@ -164,13 +167,13 @@ def _running(
 
 
 def _judge(
-    installation: Installation, seen: list[Seen], disk: Path, log: Path, before: Path, crashes: int, seed: int
+    installation: Installation, seen: list[Seen], disk: Path, log: Path, before: Path, chosen: list[Crash]
 ) -> Cut:
     """Looks at the disk that a kill left, and at those that other moments of the recording would have left."""
     recording, folder = read_log(log), disk.parent
     found = Cut(seen, len(recording.entries), len(recording.flushes), _examine(installation, disk))
     with _replaying(installation, recording, before, folder) as replay:
-        for crash in choose(recording, crashes, seed):
+        for crash in chosen:
             written_bytes = recording.entries[crash.entries - 1].end
             by_then = {one.seq: one.id for one in seen if one.log_bytes <= written_bytes}
             aftermath = examine(replay.after(crash), installation.place, folder / "outbox")

@@ -87,6 +87,13 @@ def test_a_device_whose_power_goes_while_events_come_loses_nothing_and_comes_bac
     record("power cut: started again", f"{len(returns)} times, the service was active; {ended} open episodes ended")
 
 
+def test_a_card_that_does_not_keep_what_it_said_is_found_out(delivered: Delivered, tmp_path: Path) -> None:
+    """With the same means as above: they would see a store that is not flushed in time."""
+    found = cut(delivered.device, tmp_path, CRASHES_EACH, SEED * 2000, forgets=40)
+    faults = found.faults()
+    assert any("seen and not stored" in fault for fault in faults), faults
+
+
 def check_return(found: Cut, again: Return) -> Return:
     """After the power was back the service went on where it had been."""
     seen = {one.seq: one.id for one in (*found.seen, *again.seen)}

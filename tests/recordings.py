@@ -21,7 +21,7 @@ def record(folder: Path, *requests: tuple[int, bytes | int, int], count: int | N
         requests: content is a letter for each sector, which is filled with it; for a discard, the number of sectors.
         count: what the head says; left out: how many there are.
     """
-    data = head(len(requests) if count is None else count)
+    data = bytearray(head(len(requests) if count is None else count))
     for sector, content, flags in requests:
         sectors = content if isinstance(content, int) else len(content)
         data += struct.pack("<QQQQ", sector, sectors, flags, 0).ljust(SECTOR_BYTES, b"\0")

@@ -5,6 +5,9 @@ A start takes half a minute to two minutes, to go on from a saved state takes se
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +32,15 @@ class Board:
         image: as `image/build` made it; never written to.
         tools: the disk with what tests need beside it.
         folder: for the files of the machines.
+        state: a folder for the saved state, which is used again where it is there already.
     """
 
-    def __init__(self, image: Path, tools: Path, folder: Path) -> None:
+    def __init__(self, image: Path, tools: Path, folder: Path, state: Path) -> None:
         self._image = Card(image)
         self._tools = tools
         self._folder = folder
         self._kernel = take_kernel(self._image, tools, folder)
-        self._saved: Saved | None = None
+        self._state = state
 
     def card(self, folder: Path, **files: str) -> Card:
         """A new card, with files that a person put on its FAT partition; `edged_toml` is edged.toml."""
@@ -63,15 +67,21 @@ class Board:
 
     def saved(self) -> Saved:
         """Boots once and waits for a picture and events; the camera then shows a scene without any."""
-        if self._saved is None:
-            memory = self._folder / "memory"
-            card = self.card(self._folder, edged_toml=CONFIGURATION)
-            with self.started(self._folder, card) as appliance:
+        saved = Saved(self._state / "card.img", self._state / "memory")
+        if self._state.exists():
+            return saved
+        # It gets its name when it is whole; of two that make it at once the second one's is as good.
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=self._state.parent))
+        try:
+            with self.started(partial, self.card(partial, edged_toml=CONFIGURATION)) as appliance:
                 appliance.still()
                 appliance.wait_for_state("running")
                 appliance.move()
                 appliance.wait_for_events(2)
                 appliance.rest()
-                appliance.save(memory)
-            self._saved = Saved(card.file, memory)
-        return self._saved
+                appliance.save(partial / saved.memory.name)
+            with contextlib.suppress(OSError):
+                partial.rename(self._state)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return saved

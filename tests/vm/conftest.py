@@ -70,7 +70,8 @@ def camera(vivid: Vivid, watched: WatchedCamera) -> Iterator[WatchedCamera]:
 def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
     """The image that is tested, and the state that most tests go on from."""
     tools = Path(os.environ["EDGED_VM_SYSTEM"]) / "root.ext4"
-    return Board(Path(os.environ["EDGED_VM_IMAGE"]), tools, tmp_path_factory.mktemp("board"))
+    state = Path(os.environ["EDGED_VM_STATE"])
+    return Board(Path(os.environ["EDGED_VM_IMAGE"]), tools, tmp_path_factory.mktemp("board"), state)
 
 
 @pytest.fixture(scope="module")

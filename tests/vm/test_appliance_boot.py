@@ -28,12 +28,12 @@ def test_from_power_to_the_first_event_nothing_fails(board: Board, tmp_path: Pat
         event_s = time.monotonic() - appliance.machine.began_s
         failed = appliance.run("systemctl list-units --failed --no-legend --plain")
         cycles = appliance.run("journalctl --boot --no-pager --grep='ordering cycle' --output=cat || true")
+        assert (state, failed, cycles) == ("active", "", "")
         record(
             "power to first event",
             f"READY {ready_s:.0f} s after power by the board's clock, the first event arrived after {event_s:.0f} s; "
             f"{len(failed.splitlines())} failed units, {len(cycles.splitlines())} ordering cycles",
         )
-        assert (state, failed, cycles) == ("active", "", "")
 
         appliance.still()
         appliance.run("sleep 20")
@@ -49,12 +49,12 @@ def test_from_power_to_the_first_event_nothing_fails(board: Board, tmp_path: Pat
             )
             / 1024
         )
+        assert memory["MemAvailable"] > LOW_MIB
         record(
             f"idle memory in a machine of {MEMORY_MIB} MB",
             f"{used_mib:.0f} MiB in use of {memory['MemTotal']:.0f} that the kernel gives, the test's broker among it; "
             f"{memory['MemAvailable']:.0f} MiB available; edged itself {daemon_mib:.0f} MiB (RSS)",
         )
-        assert memory["MemAvailable"] > LOW_MIB
 
 
 def test_a_configuration_with_a_mistake_is_told_on_the_card_and_the_board_boots(
@@ -67,8 +67,8 @@ def test_a_configuration_with_a_mistake_is_told_on_the_card_and_the_board_boots(
         told = appliance.run("cat /boot/firmware/edged-error.txt")
         running = appliance.run("systemctl is-active multi-user.target")
         daemon = appliance.show("ActiveState")
-        record("bad `edged.toml` on the FAT partition", f"{running}; `edged-error.txt`: “{told.splitlines()[-1]}”")
         assert f"edged.toml, line {BAD_LINE}: " in told
         assert "width_px" in told
         assert running == "active"
         assert daemon == "inactive"
+        record("bad `edged.toml` on the FAT partition", f"{running}; `edged-error.txt`: “{told.splitlines()[-1]}”")

@@ -31,8 +31,8 @@ def test_a_broker_that_is_away_is_told_once_and_waited_for(appliance: Appliance,
     appliance.run("systemctl start broker.service")
     appliance.wait_for_events(4)
     back = new_lines(appliance, before, "connected to the broker")
-    record("missing broker", f"{len(lost)} line in the journal in {AWAY_S} s: “{lost[0]}”; then events again")
     assert (len(lost), len(back)) == (1, 1)
+    record("missing broker", f"{len(lost)} line in the journal in {AWAY_S} s: “{lost[0]}”; then events again")
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_a_second_instance_on_one_camera_is_told_and_the_first_goes_on(
     until(lambda: any("camera_lost" in text for text in second.told.get("pipeline", ())))
     appliance.run("sleep 20")
     lines = [line for line in appliance.journal("edged@second.service") if "another program" in line]
-    record("two instances on one camera", f"the second, {len(lines)} line in 20 s: “{lines[0]}”; the first goes on")
     assert len(lines) == 1
     assert appliance.mark("pipeline") == before
+    record("two instances on one camera", f"the second, {len(lines)} line in 20 s: “{lines[0]}”; the first goes on")
 
 
 @pytest.mark.parametrize(("mode", "result"), [("644", "running"), ("600", "refused")])
@@ -73,6 +73,6 @@ def test_a_password_with_wrong_permissions_is_told(
     state = appliance.show("ActiveState")
     appliance.machine.write("/etc/edged/edged.toml", CONFIGURATION)
     appliance.run("systemctl restart edged.service")
-    record(f"password file with mode {mode}", f"{result}; in the journal: “{lines[0]}”")
     assert len(lines) == 1
     assert state == {"running": "active", "refused": "failed"}[result]
+    record(f"password file with mode {mode}", f"{result}; in the journal: “{lines[0]}”")

@@ -42,6 +42,12 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("camera: fatal streaming error", "camera: disconnect", "camera: refused at the next opening"),
         "camera",
     ),
+    (
+        "power cut: 20 kills, 200 crashes replayed from recordings, 40 of a first start, 3 starts afterwards",
+        "e2fsck repairs nothing, integrity ok, `seq` without a hole, every event seen is stored, service up again",
+        ("power cut: replayed", "power cut: first start", "power cut: QEMU killed", "power cut: started again"),
+        "power",
+    ),
     ("moving and still scene", "events of the moving one, none of the still one", ("camera: scenes",), "camera"),
     (
         "inference made to hang",

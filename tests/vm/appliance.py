@@ -96,7 +96,7 @@ class Appliance:
         self.machine.__enter__()
         try:
             if self.machine.hardware.saved is None:
-                self._equip()
+                equip(self.machine)
             self.heard = Subscriber(network.broker_port, self._root)
             self.heard.__enter__()
         except BaseException:
@@ -116,10 +116,6 @@ class Appliance:
         """Stops it for good and writes its running state; nobody's connection is part of it."""
         self.heard.__exit__()
         self.machine.save(memory)
-
-    def _equip(self) -> None:
-        self.machine.write("/run/tools.sh", (INSIDE / "tools.sh").read_text(encoding="utf-8"))
-        self.machine.run("bash /run/tools.sh; until ss -tln | grep -q :1883; do sleep 0.2; done")
 
     # -- what it says over MQTT ------------------------------------------------------------------------------------
 
@@ -207,6 +203,12 @@ class Appliance:
         """A drop-in that is gone with the machine's power; takes effect at the unit's next start."""
         self.machine.write(f"/run/systemd/system/{unit}.d/99-test.conf", text)
         self.run("systemctl daemon-reload")
+
+
+def equip(machine: Machine) -> None:
+    """Gives a machine that was just started what tests need and the image does not have; its broker listens."""
+    machine.write("/run/tools.sh", (INSIDE / "tools.sh").read_text(encoding="utf-8"))
+    machine.run("bash /run/tools.sh; until ss -tln | grep -q :1883; do sleep 0.2; done")
 
 
 def until(condition: Callable[[], bool], limit_s: float = WORD_LIMIT_S) -> None:

@@ -53,6 +53,11 @@ class Card:
         return [name for name in names if name not in (".", "..")]
 
     @property
+    def root_offset_bytes(self) -> int:
+        """Where the root partition begins in the file."""
+        return self._offsets[ROOT]
+
+    @property
     def _fat(self) -> str:
         return f"{self.file}@@{self._offsets[FAT]}"
 

@@ -16,6 +16,12 @@ LOW_MIB = 64.0
 Record = Callable[[str, str], None]
 
 
+def sizes_mib(text: str) -> dict[str, float]:
+    """What /proc says in kB, by name, in MiB."""
+    lines = (line.split() for line in text.splitlines() if line.endswith(" kB"))
+    return {name.removesuffix(":"): int(kib) / 1024 for name, kib, _ in lines}
+
+
 def test_from_power_to_the_first_event_nothing_fails(board: Board, tmp_path: Path, record: Record) -> None:
     card = board.card(tmp_path, edged_toml=CONFIGURATION)
     with board.started(tmp_path, card, masked=False) as appliance:
@@ -37,18 +43,10 @@ def test_from_power_to_the_first_event_nothing_fails(board: Board, tmp_path: Pat
 
         appliance.still()
         appliance.run("sleep 20")
-        memory = {
-            line.split(":")[0]: int(line.split()[1]) / 1024 for line in appliance.run("cat /proc/meminfo").splitlines()
-        }
+        memory = sizes_mib(appliance.run("cat /proc/meminfo"))
         used_mib = memory["MemTotal"] - memory["MemAvailable"]
-        daemon_mib = (
-            int(
-                appliance.run("""
-            pid=$(systemctl show --value --property=MainPID edged.service)
-            sed -n 's/^VmRSS: *\\([0-9]*\\) kB/\\1/p' "/proc/$pid/status" """)
-            )
-            / 1024
-        )
+        status = appliance.run(f"cat /proc/{appliance.show('MainPID')}/status")
+        daemon_mib = sizes_mib(status)["VmRSS"]
         assert memory["MemAvailable"] > LOW_MIB
         record(
             f"idle memory in a machine of {MEMORY_MIB} MB",
@@ -71,4 +69,7 @@ def test_a_configuration_with_a_mistake_is_told_on_the_card_and_the_board_boots(
         assert "width_px" in told
         assert running == "active"
         assert daemon == "inactive"
-        record("bad `edged.toml` on the FAT partition", f"{running}; `edged-error.txt`: “{told.splitlines()[-1]}”")
+        sentence = next(line for line in told.splitlines() if f"line {BAD_LINE}" in line).lstrip("* ")
+        record(
+            "bad `edged.toml` on the FAT partition", f"it boots, without the daemon; `edged-error.txt`: “{sentence}”"
+        )

@@ -50,6 +50,12 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     ("moving and still scene", "events of the moving one, none of the still one", ("camera: scenes",), "camera"),
     (
+        "power cut, replayed from a recording of every write, and QEMU killed",
+        "no structural repair by e2fsck, the store whole, `seq` without a hole, nothing that was heard is missing",
+        ("power cut: first start", "power cut: replayed", "power cut: QEMU killed", "power cut: started again"),
+        "power",
+    ),
+    (
         "inference made to hang",
         "the watchdog restarts it, the reason is in `D/info`",
         ("inference made to hang",),
@@ -113,6 +119,12 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         "told in the journal",
         ("password file with mode 644", "password file with mode 600"),
         "input",
+    ),
+    (
+        "all of that at once, and `edged doctor`",
+        "each has its line, with what to do",
+        ("`edged doctor` with all of this wrong",),
+        "doctor",
     ),
 )
 

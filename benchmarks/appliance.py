@@ -50,12 +50,6 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     ("moving and still scene", "events of the moving one, none of the still one", ("camera: scenes",), "camera"),
     (
-        "power cut, replayed from a recording of every write, and QEMU killed",
-        "no structural repair by e2fsck, the store whole, `seq` without a hole, nothing that was heard is missing",
-        ("power cut: first start", "power cut: replayed", "power cut: QEMU killed", "power cut: started again"),
-        "power",
-    ),
-    (
         "inference made to hang",
         "the watchdog restarts it, the reason is in `D/info`",
         ("inference made to hang",),
@@ -107,7 +101,7 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("full card", "read-only card"),
         "disk",
     ),
-    ("missing broker", "told once in the journal, then events again", ("missing broker",), "input"),
+    ("missing broker", "each trouble told once in the journal, then events again", ("missing broker",), "input"),
     (
         "two instances on one camera",
         "the second tells it, the first goes on",

@@ -17,27 +17,26 @@ from types import FrameType
 
 import numpy as np
 
-from edged.config import Config, resolve
+from edged.config import Config
 from edged.core import last_exit
-from edged.core.errors import ConfigError, EdgedError, ModelError, RunError
-from edged.core.labels import fit_model
+from edged.core.errors import EdgedError, ModelError, RunError
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
-from edged.core.types import FULL, Frame, ModelSpec, Region
+from edged.core.types import FULL, Frame, Region
 from edged.device import Device, Fitted, Report
 from edged.edges import board, camera_file, memory, systemd
-from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
-from edged.modelstore import Package, bundled, find
-from edged.modelstore import load as load_package
+from edged.fitness import fit, load, open_model, seen_share
+from edged.modelstore import Package
 
 TUNING_INVOKES = 5
 
 __all__ = [
     "choose_threads",
     "fit",
+    "load",
     "open_model",
     "run",
     "seen_share",
@@ -48,55 +47,6 @@ __all__ = [
 ]
 
 log = logging.getLogger("edged")
-
-
-def model_folders(root: Path) -> tuple[Path, ...]:
-    """Where models are looked for: the store, then what ships."""
-    return (root / "models", bundled())
-
-
-def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Package, Interpreter, ModelSpec]:
-    """Finds, verifies, loads and fits a model.
-
-    Raises:
-        ModelError: one sentence.
-    """
-    package = load_package(find(name, model_folders(root or state_root())))
-    interpreter = Interpreter(package.model_path, threads)
-    needed = max(package.scores_output, package.embedding_output or 0) + 1
-    if len(interpreter.outputs) < needed:
-        raise ModelError(
-            f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
-            f"{len(interpreter.outputs)}; correct [embedding]"
-        )
-    output = interpreter.outputs[package.scores_output]
-    spec = fit_model(
-        package.name,
-        package.version,
-        package.sha256,
-        package.labels,
-        package.groups,
-        package.input,
-        package.activation,
-        package.background,
-        interpreter.input,
-        output,
-    )
-    return package, interpreter, spec
-
-
-def fit(config: Config, root: Path | None = None) -> Fitted:
-    """Everything that can be known before the start: the model, the rules on it, and a clip that is there.
-
-    Raises:
-        ConfigError, ModelError: exit code 78.
-    """
-    package, interpreter, spec = open_model(config.model.name, 1, root)
-    regions, rules = resolve(config, spec)
-    trouble = camera_file.probe(config.camera.path) if config.camera.scheme == "file" else None
-    if trouble is not None:
-        raise ConfigError(config.problem(("camera", "source"), trouble))
-    return Fitted(package, interpreter, spec, regions, rules)
 
 
 def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]]:
@@ -124,14 +74,6 @@ def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]
 def settings(config: Config, fitted: Fitted) -> Settings:
     """The settings as a run would find them: what was set while running, where the file has not changed since."""
     return Settings.load(StateFolder(state_root() / config.device.name).read("settings.json"), fitted.rules)
-
-
-def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:
-    """What part of a region's area the model gets to see, 0..1: less than all of it where the fit crops."""
-    width_px, height_px = frame_px if rotate_deg in (0, 180) else frame_px[::-1]
-    box = region.box.pixels(width_px, height_px)
-    (left, top, right, bottom), _ = geometry(box, region.fit, spec.input_size)
-    return (right - left) * (bottom - top) / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def run(

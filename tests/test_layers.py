@@ -19,7 +19,7 @@ MAX_FUNCTION_LINES = 40
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "manager", "handler"}
 
 COMPOSITION = (
-    *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
+    *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
 )
 

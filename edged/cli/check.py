@@ -16,13 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Says what will run, or raises what is wrong with it."""
     from edged import app
-    from edged.config import load
 
     tell_state()
-    config = load(args.config)
-    for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    fitted = app.fit(config)
+    config, fitted = app.load(args.config, lambda warning: print(f"warning: {warning}", file=sys.stderr))
     spec = fitted.spec
     width_px, height_px = spec.input_size
     print(f"{args.config}: device {config.device.name} can run")

@@ -74,7 +74,7 @@ def test_a_good_configuration_passes(tmp_path, picture, capsys):
         ("[mqtt]", '[device]\nname = "all"\n[mqtt]', 9, "all"),
         ('source = "file:', 'source = "rtsp://me:secret@camera/1" #', 3, "login"),
         ('source = "file:', 'source = "file:no-such-clip.mp4" #', 3, "no such file"),
-        ('name = "shapes-int8"', 'name = "shapes-int9"', None, "shapes-int8"),
+        ('name = "shapes-int8"', 'name = "shapes-int9"', 5, "shapes-int8"),
     ],
 )
 def test_each_problem_gets_its_line_and_its_remedy(tmp_path, picture, capsys, old, new, line, says):
@@ -85,8 +85,7 @@ def test_each_problem_gets_its_line_and_its_remedy(tmp_path, picture, capsys, ol
     assert code == 78
     assert "secret" not in said
     assert says in said
-    if line is not None:
-        assert re.search(rf"^{re.escape(str(config))}:{line}: ", said, re.MULTILINE), said
+    assert re.search(rf"^{re.escape(str(config))}:{line}: ", said, re.MULTILINE), said
 
 
 def test_a_clip_without_a_frame(tmp_path, capsys):
@@ -100,6 +99,59 @@ def test_every_problem_is_told_at_once(tmp_path, picture, capsys):
     text = GOOD.format(picture=picture, model="shapes-int8").replace("[mqtt]", "[mqtt]\nport = 0\nkepalive_s = 3")
     code, said = check(capsys, written(tmp_path, text))
     assert (code, len(said.splitlines())) == (78, 2)
+
+
+def places(config: Path, said: str) -> list[str]:
+    """`LINE: key` of every problem, in the order in which they are told."""
+    found = [
+        re.match(rf"(?:edged check: )?{re.escape(str(config))}:(\d+: [^:]+): ", line) for line in said.splitlines()
+    ]
+    assert all(found), said
+    return [one[1] for one in found if one]
+
+
+SEVERAL = """
+[camera]
+source = "file:no-such-clip.mp4"
+{camera}
+[model]
+name = "{model}"
+[[rule]]
+label = "circel"
+{rule}
+[[rule]]
+label = "sqare"
+[mqtt]
+host = "127.0.0.1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "camera", "of_the_file"),
+    [
+        ("", "", []),
+        ("release_threshold = 0.9", "", ["9: rule[1].release_threshold"]),
+        ("score_threshold = true", "fps = 0", ["4: camera.fps", "9: rule[1].score_threshold"]),
+    ],
+)
+def test_a_mistake_in_the_file_hides_neither_model_nor_labels_nor_clip(tmp_path, capsys, rule, camera, of_the_file):
+    config = written(tmp_path, SEVERAL.format(model="shapes-int8", rule=rule, camera=camera))
+    code, said = check(capsys, config)
+    assert code == 78
+    outside = ["3: camera.source", "8: rule[1].label", "11: rule[2].label"]
+    assert places(config, said) == sorted([*of_the_file, *outside], key=lambda place: int(place.partition(":")[0]))
+
+
+def test_a_model_that_is_not_there_hides_neither_the_clip_nor_the_file(tmp_path, capsys):
+    config = written(tmp_path, SEVERAL.format(model="nope", rule="delay_on_s = -1", camera=""))
+    code, said = check(capsys, config)
+    assert (code, places(config, said)) == (78, ["3: camera.source", "6: model.name", "9: rule[1].delay_on_s"])
+
+
+def test_a_file_of_wrong_types_is_told_without_looking_further(tmp_path, capsys):
+    config = written(tmp_path, "camera = 3\nmodel = 'x'\nrule = [1]\n[mqtt]\nhost = 'broker'\n")
+    code, said = check(capsys, config)
+    assert (code, places(config, said)) == (78, ["1: camera", "2: model", "3: rule[1]"])
 
 
 def test_a_label_that_makes_no_rule_name(tmp_path, picture, capsys):

@@ -1,0 +1,130 @@
+"""Whether a configuration can run here: its model, the labels in it, its clip. Part of the composition root.
+
+Law: looks and tells, and never stops at the first problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.config import Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
+from edged.core.errors import ModelError
+from edged.core.labels import fit_model
+from edged.core.types import ModelSpec, Region
+from edged.device import Fitted
+from edged.edges import camera_file
+from edged.edges.pixels import geometry
+from edged.edges.state_folder import state_root
+from edged.edges.tflite import Interpreter
+from edged.modelstore import Package, bundled, find
+from edged.modelstore import load as load_package
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """What an outline comes to.
+
+    Attributes:
+        findings: a key each and what is wrong with it, in no order.
+        model: package, interpreter and spec; None where it cannot be used, or the outline names none.
+    """
+
+    findings: tuple[Finding, ...]
+    model: tuple[Package, Interpreter, ModelSpec] | None
+
+
+def load(path: Path, warn: Callable[[str], None], root: Path | None = None) -> tuple[Config, Fitted]:
+    """A configuration, and everything that can be known of it before the start.
+
+    Args:
+        warn: takes each warning; nothing of it stops the daemon.
+        root: the state root, `state_root()` where it is left out.
+
+    Raises:
+        ConfigError: every problem of the file, its model and its clip, one line each, in the file's order.
+    """
+    reading = read(path)
+    for warning in reading.config.warnings if reading.config else ():
+        warn(warning)
+    fitness = examine(reading.outline, root)
+    if reading.config is None:
+        raise refusal(path, reading.lines, (*reading.findings, *fitness.findings))
+    return reading.config, _fitted(reading.config, fitness)
+
+
+def fit(config: Config, root: Path | None = None) -> Fitted:
+    """Everything that can be known of a valid configuration before the start.
+
+    Raises:
+        ConfigError: every problem of its model and its clip.
+    """
+    return _fitted(config, examine(outline(config), root))
+
+
+def examine(asked: Outline, root: Path | None = None) -> Fitness:
+    """Looks for everything that an outline names."""
+    findings: list[Finding] = []
+    model = None
+    try:
+        model = None if asked.model is None else open_model(asked.model.name, 1, root)
+    except ModelError as error:
+        findings.append((("model", "name"), str(error)))
+    if model is not None:
+        findings += unknown_labels(asked, model[2])
+    if asked.camera is not None and asked.camera.scheme == "file":
+        trouble = camera_file.probe(asked.camera.path)
+        findings += [] if trouble is None else [(("camera", "source"), trouble)]
+    return Fitness(tuple(findings), model)
+
+
+def _fitted(config: Config, fitness: Fitness) -> Fitted:
+    if fitness.findings or fitness.model is None:
+        raise refusal(config.path, config.lines, fitness.findings)
+    package, interpreter, spec = fitness.model
+    regions, rules = resolve(config, spec)
+    return Fitted(package, interpreter, spec, regions, rules)
+
+
+def model_folders(root: Path) -> tuple[Path, ...]:
+    """Where models are looked for: the store, then what ships."""
+    return (root / "models", bundled())
+
+
+def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Package, Interpreter, ModelSpec]:
+    """Finds, verifies, loads and fits a model.
+
+    Raises:
+        ModelError: one sentence.
+    """
+    package = load_package(find(name, model_folders(root or state_root())))
+    interpreter = Interpreter(package.model_path, threads)
+    needed = max(package.scores_output, package.embedding_output or 0) + 1
+    if len(interpreter.outputs) < needed:
+        raise ModelError(
+            f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
+            f"{len(interpreter.outputs)}; correct [embedding]"
+        )
+    output = interpreter.outputs[package.scores_output]
+    spec = fit_model(
+        package.name,
+        package.version,
+        package.sha256,
+        package.labels,
+        package.groups,
+        package.input,
+        package.activation,
+        package.background,
+        interpreter.input,
+        output,
+    )
+    return package, interpreter, spec
+
+
+def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:
+    """What part of a region's area the model gets to see, 0..1: less than all of it where the fit crops."""
+    width_px, height_px = frame_px if rotate_deg in (0, 180) else frame_px[::-1]
+    box = region.box.pixels(width_px, height_px)
+    (left, top, right, bottom), _ = geometry(box, region.fit, spec.input_size)
+    return (right - left) * (bottom - top) / ((box[2] - box[0]) * (box[3] - box[1]))

@@ -1,4 +1,4 @@
-"""Whether a configuration can run here: its model, the labels in it, its clip. Part of the composition root.
+"""Whether a configuration can run here: its model and labels, its clip, its outbox. Part of the composition root.
 
 Law: looks and tells, and never stops at the first problem.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edged import parts
 from edged.config import Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
 from edged.core.errors import ModelError
 from edged.core.labels import fit_model
@@ -16,7 +17,7 @@ from edged.core.types import ModelSpec, Region
 from edged.device import Fitted
 from edged.edges import camera_file
 from edged.edges.pixels import geometry
-from edged.edges.state_folder import state_root
+from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import Interpreter
 from edged.modelstore import Package, bundled, find
 from edged.modelstore import load as load_package
@@ -43,7 +44,7 @@ def load(path: Path, warn: Callable[[str], None], root: Path | None = None) -> t
         root: the state root, `state_root()` where it is left out.
 
     Raises:
-        ConfigError: every problem of the file, its model and its clip, one line each, in the file's order.
+        ConfigError: every problem of the file and of what it names, one line each, in the file's order.
     """
     reading = read(path)
     for warning in reading.config.warnings if reading.config else ():
@@ -58,7 +59,7 @@ def fit(config: Config, root: Path | None = None) -> Fitted:
     """Everything that can be known of a valid configuration before the start.
 
     Raises:
-        ConfigError: every problem of its model and its clip.
+        ConfigError: every problem of what it names.
     """
     return _fitted(config, examine(outline(config), root))
 
@@ -76,6 +77,9 @@ def examine(asked: Outline, root: Path | None = None) -> Fitness:
     if asked.camera is not None and asked.camera.scheme == "file":
         trouble = camera_file.probe(asked.camera.path)
         findings += [] if trouble is None else [(("camera", "source"), trouble)]
+    if asked.device is not None and asked.outbox is not None:
+        trouble = parts.outbox_trouble(asked.outbox, StateFolder((root or state_root()) / asked.device.name))
+        findings += [] if trouble is None else [(("outbox", "path"), trouble)]
     return Fitness(tuple(findings), model)
 
 

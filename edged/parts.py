@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import edged
-from edged.config import CameraTable, Config
+from edged.config import CameraTable, Config, OutboxTable
 from edged.core import commands, homeassistant, leftovers, wire
+from edged.core.errors import ConfigError
 from edged.core.gate import EveryRegion
 from edged.core.motion import MotionGate
 from edged.core.sight import Sight
@@ -17,7 +20,7 @@ from edged.core.types import Message, ModelSpec, Region, Rule
 from edged.duties.announcement import Announcement
 from edged.duties.publisher import MqttPublisher
 from edged.duties.sight import DiscerningCamera
-from edged.edges import board, tls
+from edged.edges import board, outbox_place, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
 from edged.edges.camera_picamera2 import Picamera2Source
@@ -25,10 +28,14 @@ from edged.edges.camera_rtsp import RtspSource
 from edged.edges.camera_v4l2 import V4l2Source
 from edged.edges.mqtt import PahoBroker
 from edged.edges.outbox_fallback import DurableOutbox
+from edged.edges.outbox_place import StoreForeign
+from edged.edges.outbox_schema import FORMAT
 from edged.edges.pixels import least_scale
 from edged.edges.state_folder import StateFolder
 from edged.ports import Camera, Clock, Gate, Source
 
+PLACE = "outbox.json"
+"""In the device's folder: where outside of it the events are kept."""
 STALL_S, FILE_STALL_S, KEY_STALL_S = 5.0, 30.0, 25.0
 
 
@@ -94,19 +101,46 @@ def outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -
     """The event queue, open.
 
     Raises:
-        ConfigError: it is from a newer edged.
+        ConfigError: its file is from a newer edged, or none of edged's.
     """
     table = config.outbox
-    return DurableOutbox(
-        folder.path / table.path,
-        clock,
-        board.boot_id(),
-        f"{spec.name}@{spec.sha256[:8]}",
-        max_rows=table.max_rows,
-        max_bytes=table.max_bytes,
-        max_age_s=table.max_age_s,
-        keep_delivered_s=table.keep_delivered_s,
-    )
+    path, is_own = _place(table, folder)
+    try:
+        outbox_place.examine(path, FORMAT, is_own=is_own)
+        if not is_own:  # before it is made: a power cut in between leaves something that nobody could tell
+            folder.write(PLACE, {"path": str(path)})
+        return DurableOutbox(
+            path,
+            clock,
+            board.boot_id(),
+            f"{spec.name}@{spec.sha256[:8]}",
+            max_rows=table.max_rows,
+            max_bytes=table.max_bytes,
+            max_age_s=table.max_age_s,
+            keep_delivered_s=table.keep_delivered_s,
+        )
+    except StoreForeign as error:
+        raise ConfigError(config.problem(("outbox", "path"), str(error))) from None
+
+
+def outbox_trouble(table: OutboxTable, folder: StateFolder) -> str | None:
+    """Why the events cannot be kept where they shall be, as far as reading tells; None where they can."""
+    path, is_own = _place(table, folder)
+    try:
+        outbox_place.examine(path, FORMAT, is_own=is_own)
+    except StoreForeign as error:
+        return str(error)
+    return None
+
+
+def _place(table: OutboxTable, folder: StateFolder) -> tuple[Path, bool]:
+    """Where the events are kept, and whether that is edged's own place.
+
+    The device's folder is. Another is where edged itself made the file or found one of its own, which it remembers.
+    """
+    path = folder.path / table.path
+    is_inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder.path))
+    return path, is_inside or folder.read(PLACE).get("path") == str(path)
 
 
 def broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:

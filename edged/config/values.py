@@ -148,6 +148,8 @@ def outbox_path(value: str) -> str:
         raise ValueError("is no path of a file; allowed: a file name, or an absolute path")
     if ".." in path.parts:
         raise ValueError("leads out of its folder with ..; allowed: a file name, or an absolute path")
+    if path.suffix == ".json":
+        raise ValueError("has the name of a file of settings; allowed: another one, such as outbox.db")
     if path.is_absolute() and _is_folder(Path(path)):
         raise ValueError("is a folder; allowed: the path of a file in it")
     return value

@@ -41,7 +41,7 @@ class SqliteOutbox:
         acknowledged: how many events the broker took since the start.
 
     Raises:
-        ConfigError: the file is from a newer edged, or from another program.
+        StoreForeign: the file is from a newer edged, or from another program.
     """
 
     def __init__(

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from edged.core.errors import ConfigError
 from edged.core.types import Decision, Event
 from edged.edges.identity import Numbering, new_id
 from edged.edges.outbox import SETTLE_S, SqliteOutbox
 from edged.edges.outbox_memory import MemoryOutbox
+from edged.edges.outbox_place import StoreForeign
 from edged.edges.outbox_rows import corrected, is_trusted
 from edged.edges.outbox_schema import StoreDamaged, StoreUnusable, put_aside
 from edged.ports import Clock, OutboxCounts
@@ -41,7 +41,7 @@ class DurableOutbox:
         numbered: how many events got a number since the start.
 
     Raises:
-        ConfigError: the file is from a newer edged, or from another program. Only ever at the start.
+        StoreForeign: the file is from a newer edged, or from another program. Only ever at the start.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class DurableOutbox:
         if self._store is None:
             try:
                 self._store = self._open_store()
-            except ConfigError as error:
+            except StoreForeign as error:
                 self._fall_back(str(error))
                 return
         if self._owes_close:

@@ -19,7 +19,7 @@ import numpy as np
 
 from edged.config import Config
 from edged.core import last_exit
-from edged.core.errors import EdgedError, ModelError, RunError
+from edged.core.errors import ModelError, RunError
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
@@ -124,8 +124,7 @@ def run(
             # It could be used at the start: a new process may well work, so this is no exit code 78.
             raise RunError(str(error)) from error
     except BaseException as error:
-        reason = str(error) if isinstance(error, EdgedError) else type(error).__name__
-        folder.write("last_exit.json", {"code": 1, "reason": reason})
+        folder.write("last_exit.json", {"code": 1, "reason": last_exit.reason(error)})
         raise
     folder.write("last_exit.json", {"code": 0, "reason": "stopped"})
     return device.report()

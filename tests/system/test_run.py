@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import sys
 import jsonschema
 import pytest
 
+from edged.modelstore import bundled
 from tests.conftest import EMULATED
 from tests.daemon import Daemon, Listener, edged, environment, write_config
 from tests.drawn import still_pictures, story_clip
@@ -204,6 +206,29 @@ def test_two_signals_at_once_end_it_as_one_does(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+def test_a_model_that_goes_away_takes_no_path_into_the_last_exit(tmp_path, clip):
+    shutil.copytree(bundled() / "shapes-int8", tmp_path / "model")
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", 1883, "nowhere", RULES)
+    text = config.read_text(encoding="utf-8").replace('"shapes-int8"', f'"{tmp_path}/model/model.tflite"')
+    config.write_text(text.replace("threads = 1", "threads = 2"), encoding="utf-8")
+    script = (
+        "import threading; from pathlib import Path; from edged import app\n"
+        f"config, fitted = app.load(Path({str(config)!r}), print)\n"
+        "fitted.package.model_path.unlink()\n"
+        "app.run(config, fitted, threading.Event())"
+    )
+    state = tmp_path / "state"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(state), timeout=60, check=False, capture_output=True, text=True
+    )
+    assert "ModelError" in done.stderr
+    assert json.loads((state / "test" / "last_exit.json").read_text()) == {
+        "code": 1,
+        "reason": "the model could not be used; the journal says why",
+    }
 
 
 @pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")

@@ -30,8 +30,8 @@ from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.modelstore import Package
-from edged.ports import Outbox, Received
-from edged.printing import PrintingOutbox
+from edged.ports import Received
+from edged.printing import EventPrinter
 from edged.vitals import Vitals
 
 TURN_S = 0.25
@@ -119,8 +119,8 @@ class Device:
         self.decider = Decider(fitted.rules, self.wanted)
         self.gate = parts.gate(config, fitted.regions, self.decider)
         folder = root.inner(config.device.name)
-        self.durable = parts.outbox(config, folder, self.clock, fitted.spec)
-        self.outbox: Outbox = PrintingOutbox(self.durable, self.topics) if print_events else self.durable
+        stored = EventPrinter(self.topics).stored if print_events else None
+        self.outbox = parts.outbox(config, folder, self.clock, fitted.spec, stored)
         settings = Settings.load(folder.read("settings.json"), fitted.rules)
         self.vitals = vitals = self._vitals(threads, folder.path)
 
@@ -153,7 +153,7 @@ class Device:
             self.announcement.start()
         if on_turn is not None:
             turns.append(lambda: on_turn(self.report()))
-        self.durable.close_open()
+        self.outbox.close_open()
         memory.give_back_after_start()
         self.vitals.begin()
         self.control.start()
@@ -177,15 +177,15 @@ class Device:
             systemd.stopping()
             self.publisher.close(DRAIN_S)
         finally:
-            self.durable.close()
+            self.outbox.close()
 
     def report(self) -> Report:
         """What the run has come to so far."""
         return Report(
             frames=self.camera.taken,
             dropped=self.camera.dropped,
-            events=self.durable.numbered,
-            acknowledged=self.durable.acknowledged,
+            events=self.outbox.numbered,
+            acknowledged=self.outbox.acknowledged,
             invoke_ms=self.invoke_ms,
         )
 
@@ -238,7 +238,7 @@ class Device:
             self._config, self.topics, self._fitted.rules, model, root, self.publisher, self.clock
         )
         self.namesake = Namesake(self.topics.info, board.board_id(), self.clock, self.problems, self.publisher.drop)
-        self.upkeep = Upkeep(self.clock, self.problems, self.durable, lambda: self.publisher.retain(describe()))
+        self.upkeep = Upkeep(self.clock, self.problems, self.outbox, lambda: self.publisher.retain(describe()))
         self.checkup = Checkup(self.clock, self.problems, self.vitals.condition)
 
     def _wire(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import edged
@@ -16,7 +16,7 @@ from edged.core.gate import EveryRegion
 from edged.core.motion import MotionGate
 from edged.core.sight import Sight
 from edged.core.trigger import Decider
-from edged.core.types import Message, ModelSpec, Region, Rule
+from edged.core.types import Event, Message, ModelSpec, Region, Rule
 from edged.duties.announcement import Announcement
 from edged.duties.publisher import MqttPublisher
 from edged.duties.sight import DiscerningCamera
@@ -97,8 +97,17 @@ def gate(config: Config, regions: Sequence[Region], decider: Decider) -> Gate:
     return MotionGate(regions, config.motion.idle_fps, decider.undecided)
 
 
-def outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -> DurableOutbox:
+def outbox(
+    config: Config,
+    folder: StateFolder,
+    clock: Clock,
+    spec: ModelSpec,
+    stored: Callable[[Sequence[Event]], None] | None = None,
+) -> DurableOutbox:
     """The event queue, open.
+
+    Args:
+        stored: told of every event when it is kept.
 
     Raises:
         ConfigError: its file is from a newer edged, or none of edged's.
@@ -118,6 +127,7 @@ def outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -
             max_bytes=table.max_bytes,
             max_age_s=table.max_age_s,
             keep_delivered_s=table.keep_delivered_s,
+            stored=stored,
         )
     except StoreForeign as error:
         raise ConfigError(config.problem(("outbox", "path"), str(error))) from None

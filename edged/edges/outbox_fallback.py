@@ -35,6 +35,9 @@ _T = TypeVar("_T")
 class DurableOutbox:
     """What the app uses as its `ports.Outbox`. Arguments as of `SqliteOutbox`.
 
+    Args:
+        stored: told of every event when it has its number and is kept, on the disk or in the ring.
+
     Attributes:
         log: the id of the store that numbers now; it changes when the disk fails or is back.
         problems: what is wrong, one sentence a code: `outbox_damaged` (until the process ends), `outbox_disk`.
@@ -56,6 +59,7 @@ class DurableOutbox:
         max_age_s: float,
         keep_delivered_s: float,
         settle_s: float = SETTLE_S,
+        stored: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         def open_store() -> SqliteOutbox:
             return SqliteOutbox(
@@ -71,6 +75,7 @@ class DurableOutbox:
             )
 
         self._path, self._clock, self._boot_id, self._open_store = path, clock, boot_id, open_store
+        self._stored = stored
         self._ring = MemoryOutbox(Numbering(clock, new_id(), boot_id, model), clock, RING_ROWS)
         self._store: SqliteOutbox | None = None
         self._remains: list[SqliteOutbox] = []  # damaged ones, until what they have in memory is answered
@@ -185,8 +190,13 @@ class DurableOutbox:
         boxes: list[SqliteOutbox | MemoryOutbox] = [*self._remains, self._ring, *([self._store] if self._store else [])]
         return boxes if log_id is None else [box for box in boxes if box.log == log_id]
 
-    def _follow(self, events: Sequence[Event]) -> None:
+    def _tell(self, events: Sequence[Event]) -> None:
         self.numbered += len(events)
+        if self._stored is not None and events:
+            self._stored(events)
+
+    def _follow(self, events: Sequence[Event]) -> None:
+        self._tell(events)
         for event in events:
             if event.event_type == "start":
                 self._open[event.rule] = event
@@ -223,7 +233,7 @@ class DurableOutbox:
                 self._fall_back(str(error))
                 return
         if self._owes_close:
-            self.numbered += len(self._store.close_open())
+            self._tell(self._store.close_open())
             self._owes_close = False
         self._store.flush()
         self._store.set_open(self._open.values())

@@ -208,6 +208,26 @@ def test_two_signals_at_once_end_it_as_one_does(tmp_path):
     assert done.returncode == 0, done.stderr.decode()
 
 
+@pytest.mark.skipif(EMULATED, reason="two process starts; the printing itself is the same code as in the tests above")
+def test_printed_is_also_what_a_killed_run_left_open_under_the_log_that_info_names(tmp_path, mosquitto, prefix):
+    clip = story_clip(tmp_path / "c.avi", [("circle", 30)])
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="realtime")
+    printed = []
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with (
+            Listener(mosquitto.host, mosquitto.port, prefix) as listener,
+            Daemon(config, tmp_path / "state", "--print-events") as daemon,
+        ):
+            assert daemon.process.stdout is not None
+            printed.append(json.loads(daemon.process.stdout.readline()))
+            listener.wait("test/info")
+            assert listener.payloads("test/info")[-1]["log"] == printed[-1]["log"]
+            daemon.stop(number)
+    assert printed[0]["event_type"] == "start"
+    assert (printed[1]["event_type"], printed[1]["reason"]) == ("end", "daemon_restarted")
+    assert printed[1]["start_time"] == printed[0]["start_time"]
+
+
 @pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
 def test_a_model_that_goes_away_takes_no_path_into_the_last_exit(tmp_path, clip):
     shutil.copytree(bundled() / "shapes-int8", tmp_path / "model")

@@ -25,7 +25,8 @@ from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, Region
 from edged.device import Device, Fitted, Report
-from edged.edges import board, camera_file, memory, systemd
+from edged.edges import board, memory, systemd
+from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
 from edged.fitness import fit, load, open_model, seen_share
@@ -65,7 +66,7 @@ def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]
     region = Region("full", FULL, spec.input.fit)
 
     def classify(file: Path, top: int) -> list[tuple[str, float]]:
-        scores = classifier.scores(Frame(camera_file.read_picture(file), 0.0), region)
+        scores = classifier.scores(Frame(read_still(file), 0.0), region)
         return [(wanted[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")[:top]]
 
     return classify

@@ -48,6 +48,8 @@ class Fitted:
 
     Attributes:
         interpreter: the model as it was loaded to find that out, with one thread.
+        picture_px: (width_px, height_px) before turning: of the clip, or what the camera is asked for; None for a
+            network camera, whose stream decides.
     """
 
     package: Package
@@ -55,6 +57,7 @@ class Fitted:
     spec: ModelSpec
     regions: tuple[Region, ...]
     rules: tuple[Rule, ...]
+    picture_px: tuple[int, int] | None
 
 
 @dataclass(frozen=True)

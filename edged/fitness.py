@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged import parts
-from edged.config import Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
-from edged.core.errors import ModelError
+from edged.config import CameraTable, Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
+from edged.core.errors import CameraError, ModelError
 from edged.core.labels import fit_model
 from edged.core.types import ModelSpec, Region
 from edged.device import Fitted
@@ -30,10 +30,12 @@ class Fitness:
     Attributes:
         findings: a key each and what is wrong with it, in no order.
         model: package, interpreter and spec; None where it cannot be used, or the outline names none.
+        picture_px: as of `Fitted`.
     """
 
     findings: tuple[Finding, ...]
     model: tuple[Package, Interpreter, ModelSpec] | None
+    picture_px: tuple[int, int] | None
 
 
 def load(path: Path, warn: Callable[[str], None], root: Path | None = None) -> tuple[Config, Fitted]:
@@ -74,13 +76,15 @@ def examine(asked: Outline, root: Path | None = None) -> Fitness:
         findings.append((("model", "name"), str(error)))
     if model is not None:
         findings += unknown_labels(asked, model[2])
-    if asked.camera is not None and asked.camera.scheme == "file":
-        trouble = camera_file.probe(asked.camera.path)
-        findings += [] if trouble is None else [(("camera", "source"), trouble)]
+    try:
+        picture_px = None if asked.camera is None else _picture_px(asked.camera)
+    except CameraError as error:
+        picture_px = None
+        findings.append((("camera", "source"), str(error)))
     if asked.device is not None and asked.outbox is not None:
         trouble = parts.outbox_trouble(asked.outbox, StateFolder((root or state_root()) / asked.device.name))
         findings += [] if trouble is None else [(("outbox", "path"), trouble)]
-    return Fitness(tuple(findings), model)
+    return Fitness(tuple(findings), model, picture_px)
 
 
 def _fitted(config: Config, fitness: Fitness) -> Fitted:
@@ -88,7 +92,14 @@ def _fitted(config: Config, fitness: Fitness) -> Fitted:
         raise refusal(config.path, config.lines, fitness.findings)
     package, interpreter, spec = fitness.model
     regions, rules = resolve(config, spec)
-    return Fitted(package, interpreter, spec, regions, rules)
+    return Fitted(package, interpreter, spec, regions, rules, fitness.picture_px)
+
+
+def _picture_px(camera: CameraTable) -> tuple[int, int] | None:
+    """The size of the camera's pictures, as far as it is known before the start."""
+    if camera.scheme == "file":
+        return camera_file.picture_px(camera.path)
+    return (camera.width_px, camera.height_px) if camera.scheme in ("v4l2", "picamera2") else None
 
 
 def model_folders(root: Path) -> tuple[Path, ...]:

@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "edged.edges.outbox*": ("edged.ports", "edged.core", "edged.edges.outbox*", "edged.edges.identity"),
     "edged.edges.mqtt*": ("edged.ports", "edged.core", "edged.edges.mqtt*", "edged.edges.tls"),
     "edged.edges.camera_v4l2*": ("edged.ports", "edged.core", "edged.edges.camera_v4l2*"),
+    "edged.edges.camera_file*": ("edged.ports", "edged.core", "edged.edges.camera_file*"),
     "edged.edges.camera": (
         "edged.ports",
         "edged.core",

@@ -154,6 +154,47 @@ def test_a_file_of_wrong_types_is_told_without_looking_further(tmp_path, capsys)
     assert (code, places(config, said)) == (78, ["1: camera", "2: model", "3: rule[1]"])
 
 
+@pytest.mark.parametrize(
+    ("rotate_deg", "fit", "says"),
+    [
+        (0, "center-crop", "the model sees 25% of it (center-crop, 1200x300)"),
+        (90, "center-crop", "the model sees 25% of it (center-crop, 1200x300)"),
+        (0, "stretch", "the model sees 100% of it (stretch, 1200x300)"),
+    ],
+)
+def test_what_the_model_sees_is_told_for_the_size_that_the_file_has(tmp_path, capsys, rotate_deg, fit, says):
+    picture = write_picture(tmp_path / "wide.png", flat(90, (1200, 300)))
+    assert says in seen(tmp_path, capsys, f"file:{picture}", rotate_deg, fit)
+
+
+@pytest.mark.parametrize(
+    ("fit", "says"),
+    [
+        ("center-crop", "the model sees its middle (center-crop, how much of it depends on the size of the stream)"),
+        ("letterbox", "the model sees 100% of it (letterbox, whatever the size of the stream)"),
+    ],
+)
+def test_what_the_model_sees_of_a_stream_is_not_made_up(tmp_path, capsys, fit, says):
+    assert says in seen(tmp_path, capsys, "rtsp://camera.local/1", 0, fit)
+
+
+def test_what_the_model_sees_of_a_usb_camera_is_told_for_the_size_that_is_asked_for(tmp_path, capsys):
+    says = "the model sees 75% of it (center-crop, 640x480)"
+    assert says in seen(tmp_path, capsys, "v4l2:/dev/video0", 0, "center-crop")
+
+
+def seen(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, rotate_deg: int, fit: str) -> str:
+    """What `check` says of a region that is the whole picture."""
+    region = f'[[region]]\nname = "all"\nbox = [0.0, 0.0, 1.0, 1.0]\nfit = "{fit}"\n[[rule]]\nregion = "all"'
+    text = GOOD.format(picture="", model="shapes-int8").replace("[[rule]]", region)
+    text = text.replace('source = "file:"', f'source = "{source}"\nrotate_deg = {rotate_deg}')
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--config", str(written(tmp_path, text))])
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    return said.out
+
+
 def test_a_label_that_makes_no_rule_name(tmp_path, picture, capsys):
     folder = copied(tmp_path)
     labels = (folder / "labels.txt").read_text(encoding="utf-8").replace("circle", "圓")

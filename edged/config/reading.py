@@ -184,7 +184,7 @@ def _across(data: dict[str, Any]) -> Iterator[Finding]:
             if isinstance(name, str) and first.setdefault(name, index) != index and re.fullmatch(NAME, name):
                 yield (kind, index, "name"), f"{name} is already {kind}[{first[name] + 1}]; allowed: a name of its own"
     names = (table.get("name") for _, table in _tables(data, "region"))
-    known = [FULL_REGION, *(name for name in names if isinstance(name, str))]
+    known = list(dict.fromkeys([FULL_REGION, *(name for name in names if isinstance(name, str))]))
     for index, rule in _tables(data, "rule"):
         region = rule.get("region")
         if isinstance(region, str) and region not in known:

@@ -362,3 +362,11 @@ def test_a_certificate_that_cannot_be_used_is_told_with_its_line(tmp_path, pem, 
     assert problem.startswith(f"{place}: ")
     assert fragment in problem
     assert "geheim" not in problem
+
+
+def test_a_region_is_offered_once_however_often_its_name_is_given(tmp_path):
+    """A region must not be named full, and says so itself."""
+    regions = "".join(f'[[region]]\nname = "{name}"\nbox = [0, 0, 1, 1]\n' for name in ("full", "a", "a"))
+    text = f'{regions}[[rule]]\nlabel = "cat"\nregion = "b"\n[camera]\n{V4L2}\n[mqtt]\n{HOST}\n'
+    found = problems(tmp_path, text)
+    assert any(line.endswith("rule[1].region: there is no such region; allowed: 'full', 'a'") for line in found), found

@@ -14,6 +14,7 @@ from edged.config import Config
 from edged.core import wire
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
+from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
@@ -23,6 +24,7 @@ from edged.duties.control import Control
 from edged.duties.namesake import Namesake
 from edged.duties.pause import PausableCamera
 from edged.duties.publisher import MqttPublisher
+from edged.duties.status import Status
 from edged.duties.upkeep import Upkeep
 from edged.edges import board, memory
 from edged.edges.clock import ClipClock, SystemClock
@@ -125,6 +127,7 @@ class Device:
         stored = EventPrinter(self.topics).stored if print_events else None
         self.outbox = parts.outbox(config, folder, self.clock, fitted.spec, stored)
         settings = Settings.load(folder.read("settings.json"), fitted.rules)
+        self.inbox = Inbox(self.topics, [rule.name for rule in fitted.rules])
         self.vitals = vitals = self._vitals(threads, folder.path)
 
         def describe() -> Message:
@@ -139,6 +142,7 @@ class Device:
             self.pipeline,
             self.outbox,
             self.publisher,
+            self.inbox,
             describe=describe,
             keep=lambda kept: folder.write("settings.json", kept),
             restart=restart,
@@ -156,12 +160,15 @@ class Device:
             self.announcement.start()
         if on_turn is not None:
             turns.append(lambda: on_turn(self.report()))
+        status = Status(self.pipeline, systemd.status)
+        turns.append(status.turn)
         self.outbox.close_open()
         memory.give_back_after_start()
         self.vitals.begin()
         self.control.start()
         self.publisher.start()
         systemd.ready()
+        status.turn()
         try:
             loop.run(
                 PausableCamera(
@@ -178,6 +185,7 @@ class Device:
                 TURN_S,
             )
             systemd.stopping()
+            status.turn()
             self.publisher.close(DRAIN_S)
         finally:
             self.outbox.close()
@@ -204,6 +212,7 @@ class Device:
             self.outbox,
             self.problems,
             self.invoke_ms,
+            self.inbox,
             folder,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from edged.core import wire
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
+from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.trigger import Decider
 from edged.core.types import Message
@@ -39,7 +40,8 @@ class Device:
         self.restarts = 0
         self.control = Control(
             self.clock, TOPICS, Settings(RULES), Decider(RULES, ("cat", "circle")), self.pipeline, self.outbox,
-            self.publisher, describe=lambda: Message(TOPICS.info, b"{}", 1, retain=True), keep=self.kept.append,
+            self.publisher, Inbox(TOPICS, ("cat", "circle")),
+            describe=lambda: Message(TOPICS.info, b"{}", 1, retain=True), keep=self.kept.append,
             restart=self._restart,
         )  # fmt: skip
         self.publisher.on_received = self.control.received

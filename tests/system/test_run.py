@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -226,6 +227,21 @@ def test_printed_is_also_what_a_killed_run_left_open_under_the_log_that_info_nam
     assert printed[0]["event_type"] == "start"
     assert (printed[1]["event_type"], printed[1]["reason"]) == ("end", "daemon_restarted")
     assert printed[1]["start_time"] == printed[0]["start_time"]
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+def test_systemd_hears_what_the_pipeline_is_doing(tmp_path, clip, mosquitto, prefix):
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max", at_end="stop")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{prefix}")
+        listener.setblocking(False)
+        environ = {**environment(tmp_path / "state"), "NOTIFY_SOCKET": f"@{prefix}"}
+        command = [sys.executable, "-m", "edged", "run", "--config", config]
+        assert subprocess.run(command, env=environ, timeout=60, check=False, capture_output=True).returncode == 0
+        heard = [listener.recv(4096).decode() for _ in range(5)]
+        with pytest.raises(BlockingIOError):
+            listener.recv(1)
+    assert heard == ["READY=1", "STATUS=starting", "STATUS=running", "STOPPING=1", "STATUS=stopping"]
 
 
 @pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")

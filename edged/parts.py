@@ -132,7 +132,7 @@ def broker(config: Config, topics: wire.Topics, clock: Clock, signs: Sequence[st
         keepalive_s=mqtt.keepalive_s,
         will=wire.availability(topics, wire.OFFLINE),
         username=mqtt.username,
-        password=config.password(),
+        password=config.password,
         clock=clock,
         tls=secure or None,
         filters=filters,

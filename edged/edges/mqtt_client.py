@@ -6,6 +6,7 @@ leaves a client that says it is connected (measured with paho 2.2). No state of 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import socket
@@ -27,6 +28,9 @@ WINDOW = 8
 SESSION_EXPIRY_S = 60
 MAX_PACKET_BYTES = 16 * 1024
 CONNECT_TIMEOUT_S = 5.0
+STOP_WAIT_S = 2.0
+"""So long a stop waits for a network thread; a stuck one is left behind, it is a daemon."""
+DISCONNECT_WITH_WILL = 0x04
 
 _TOO_LARGE, _INVALID = 0x95, 0x99
 _FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
@@ -34,6 +38,8 @@ _FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
 
 _NO_V5 = frozenset({0x01, 0x84})
 """Unsupported protocol version, as MQTT 3.1.1 and 5 say it."""
+_NO_LOGIN = frozenset({0x86, 0x87})
+"""Bad user name or password, not authorized; paho says MQTT 3.1.1's codes in those of 5."""
 
 log = logging.getLogger("edged.mqtt")
 
@@ -69,6 +75,19 @@ class Client(paho.Client):
     def abandon(self) -> None:
         """Closes the sockets of a client whose network thread is gone."""
         self._reset_sockets()
+
+    def leave(self) -> None:
+        """Gives a connection up so that the broker publishes the will: the device is not there for now."""
+        if self.protocol == paho.MQTTv5:
+            self.disconnect(reasoncode=ReasonCode(PacketTypes.DISCONNECT, identifier=DISCONNECT_WITH_WILL))
+            return
+        # MQTT 3.1.1 knows one DISCONNECT, and that takes the will back: the broker must miss it. Past TLS, whose state
+        # belongs to the network thread; that finds the end of the connection, and ends.
+        opened = self.socket()
+        if opened is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+        self.disconnect()
 
     def loop_misc(self) -> MQTTErrorCode:
         """paho's last act of each turn."""
@@ -130,6 +149,15 @@ def new_client(client_id: str, v5: bool) -> Client:
     return client
 
 
+def refusal(code: ReasonCode) -> str:
+    """Why the broker refuses a connection and what to do, as one sentence for a person."""
+    if code.value in _NO_LOGIN:
+        return f"the broker refuses the login ({code}); check [mqtt] username and the password"
+    if code.value in _NO_V5:
+        return 'the broker does not speak this version of MQTT; set [mqtt] protocol = "3.1.1"'
+    return f"the broker refuses the connection ({code})"
+
+
 def connect_options(v5: bool) -> dict[str, Any]:
     """What CONNECT says beside host, port and keepalive."""
     if not v5:
@@ -160,7 +188,7 @@ def publish_properties(is_json: bool, expiry_s: int | None) -> Properties:
 
 
 def listen(
-    client: paho.Client,
+    client: Client,
     note: Callable[[Notice], None],
     ended: Event,
     filters: Sequence[str],
@@ -176,15 +204,14 @@ def listen(
     good = Event()
 
     @_guarded
-    def on_connect(client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+    def on_connect(_client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
-            remedy = '; set [mqtt] protocol = "3.1.1"' if code.value in _NO_V5 else ""
-            note(Disconnected(f"the broker refuses the connection: {code}{remedy}"))
+            note(Disconnected(refusal(code)))
             client.disconnect()
             return
         if ended.is_set():
-            # Stopped while it was connecting: paho finishes that first.
-            client.disconnect()
+            # Stopped while it was connecting: paho finishes that first. `online` may lie there from the last connection.
+            client.leave()
             return
         good.set()
         if filters:

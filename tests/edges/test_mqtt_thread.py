@@ -48,7 +48,7 @@ def blocked() -> Iterator[BlockedClock]:
 
 def connection(where: tuple[str, int], client_id: str, clock: FakeClock, **changes: Any) -> PahoBroker:
     will = Message(f"{client_id}/availability", b"offline", 1, True)
-    values: dict[str, Any] = {"protocol": "5", "keepalive_s": 30, "username": None, "password": None}
+    values: dict[str, Any] = {"protocol": "5", "keepalive_s": 30, "username": None, "password": lambda: None}
     return PahoBroker(*where, client_id=client_id, will=will, clock=clock, **{**values, **changes})
 
 

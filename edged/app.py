@@ -172,7 +172,7 @@ def run(
             threads,
             StateFolder(root),
             stop,
-            restart or stop.set,
+            restart,
             last_exit=last,
             print_events=print_events,
         )

@@ -88,7 +88,7 @@ class Device:
         threads: how many those are.
         root: the state root; the device's own folder is in it.
         stop: ends the run when it is set.
-        restart: begins a clean end after which the process starts again.
+        restart: begins a clean end after which the process starts again; None where nobody would start it.
 
     Raises:
         ConfigError: the outbox is from a newer edged.
@@ -102,12 +102,13 @@ class Device:
         threads: int,
         root: StateFolder,
         stop: threading.Event,
-        restart: Callable[[], None],
+        restart: Callable[[], None] | None,
         *,
         last_exit: Mapping[str, Any] | None,
         print_events: bool,
     ) -> None:
         self._config, self._fitted, self._stop = config, fitted, stop
+        self._restart, self._restarting = restart, False
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
         self.topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
@@ -140,7 +141,7 @@ class Device:
             self.publisher,
             describe=describe,
             keep=lambda kept: folder.write("settings.json", kept),
-            restart=restart,
+            restart=self._begin_restart,
         )
         self._build_watchers(announced, describe)
         self._tell_of_the_start(interpreter)
@@ -177,10 +178,17 @@ class Device:
                 self._stop,
                 TURN_S,
             )
-            systemd.stopping()
+            if not self._restarting:
+                systemd.stopping()
             self.publisher.close(DRAIN_S)
+            if self._restarting:
+                systemd.restarting()
         finally:
             self.durable.close()
+
+    def _begin_restart(self) -> None:
+        self._restarting = self._restart is not None
+        (self._restart or self._stop.set)()
 
     def report(self) -> Report:
         """What the run has come to so far."""

@@ -84,7 +84,7 @@ class Client(paho.Client):
         # MQTT 3.1.1 knows one DISCONNECT, and that takes the will back: the broker must miss it. Past TLS, whose state
         # belongs to the network thread; that finds the end of the connection, and ends.
         opened = self.socket()
-        if opened is not None:
+        if isinstance(opened, socket.socket):
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(opened, socket.SHUT_RDWR)
         self.disconnect()

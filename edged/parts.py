@@ -119,9 +119,7 @@ def broker(config: Config, topics: wire.Topics, clock: Clock, signs: Sequence[st
     secure = mqtt.tls and tls.context(
         mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file, mqtt.tls.strict, mqtt.tls.server_name
     )
-    filters = [topics.info, *signs]
-    if mqtt.commands:
-        filters += commands.filters(topics)
+    filters = list(commands.filters(topics)) if mqtt.commands else []
     if mqtt.discovery_prefix:
         filters.append(mqtt.birth_topic)
     return PahoBroker(
@@ -136,6 +134,7 @@ def broker(config: Config, topics: wire.Topics, clock: Clock, signs: Sequence[st
         clock=clock,
         tls=secure or None,
         filters=filters,
+        large=[topics.info, *signs],
     )
 
 

@@ -35,7 +35,7 @@ DEATHS_S = 600.0
 _NOTICES = 256
 """The loop hands over at most a window of unacknowledged messages, so this is a bound that is never met."""
 _RECEIVED = 64
-"""What others send is their affair: in a flood the oldest are lost."""
+"""What others send is their affair: in a flood the oldest are lost. Together at most 4 MiB, and 1 MiB of commands."""
 
 
 @dataclass
@@ -74,6 +74,7 @@ class PahoBroker:
         password: read anew for each connection, so that a wrong one can be corrected while the daemon runs.
         tls: None for a plain connection.
         filters: topics to subscribe to.
+        large: more of them, of which payloads may have up to 64 KiB and not 16.
     """
 
     def __init__(
@@ -90,12 +91,13 @@ class PahoBroker:
         clock: Clock,
         tls: TlsContext | None = None,
         filters: Sequence[str] = (),
+        large: Sequence[str] = (),
         will_delay_s: int = WILL_DELAY_S,
     ) -> None:
         self._host, self._port, self._keepalive_s = host, port, keepalive_s
         self._client_id, self._will, self._will_delay_s = client_id, will, will_delay_s
         self._username, self._password = username, password
-        self._tls, self._filters = tls, tuple(filters)
+        self._tls, self._filters, self._large = tls, (*large, *filters), frozenset(large)
         self._v5 = protocol == "5"
         self._clock = clock
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_NOTICES)
@@ -207,7 +209,7 @@ class PahoBroker:
         delay = mqtt_client.will_properties(self._will_delay_s) if self._v5 else None
         client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain, properties=delay)
         note = functools.partial(self._note, self._generation)
-        mqtt_client.listen(client, note, self._ended, self._filters, self._why)
+        mqtt_client.listen(client, note, self._ended, self._filters, self._why, self._large)
         self._client = client
         if self._username is not None:
             try:

@@ -11,7 +11,7 @@ import functools
 import logging
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from typing import Any
 
@@ -26,7 +26,12 @@ from edged.ports import Acknowledged, Connected, Disconnected, Notice, Received
 
 WINDOW = 8
 SESSION_EXPIRY_S = 60
-MAX_PACKET_BYTES = 16 * 1024
+MAX_PAYLOAD_BYTES = 16 * 1024
+"""Of what anybody sends to the device: a bound on what waits for the loop."""
+MAX_DESCRIPTION_BYTES = 64 * 1024
+"""Of `D/info`, which the device reads itself: with 32 rules and long titles it has more."""
+_HEADER_BYTES = 1024
+"""Room for the topic and the properties of a packet."""
 CONNECT_TIMEOUT_S = 5.0
 STOP_WAIT_S = 2.0
 """So long a stop waits for a network thread; a stuck one is left behind, it is a daemon."""
@@ -164,7 +169,7 @@ def connect_options(v5: bool) -> dict[str, Any]:
         return {}
     properties = _properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    properties.MaximumPacketSize = MAX_PACKET_BYTES
+    properties.MaximumPacketSize = MAX_DESCRIPTION_BYTES + _HEADER_BYTES
     return {"properties": properties, "clean_start": False}
 
 
@@ -193,12 +198,14 @@ def listen(
     ended: Event,
     filters: Sequence[str],
     why: Callable[[BaseException | None], str | None],
+    large: Collection[str] = (),
 ) -> None:
     """Turns paho's callbacks into notices. All of this runs in the network thread.
 
     Args:
         filters: subscribed to on each good connection, with retain-as-published, so that what lay there is known.
         why: why there is no connection, in words, from what was raised, or from what is known without.
+        large: topics on which a payload may have up to MAX_DESCRIPTION_BYTES.
     """
     options = SubscribeOptions(qos=1, retainAsPublished=True)
     good = Event()
@@ -210,7 +217,7 @@ def listen(
             client.disconnect()
             return
         if ended.is_set():
-            # Stopped while it was connecting: paho finishes that first. `online` may lie there from the last connection.
+            # Stopped while it was connecting: paho finishes that first. `online` may lie there from the last one.
             client.leave()
             return
         good.set()
@@ -238,10 +245,10 @@ def listen(
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
     client.on_disconnect = on_disconnect
-    _listen_to_messages(client, note)
+    _listen_to_messages(client, note, large)
 
 
-def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None]) -> None:
+def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None], large: Collection[str]) -> None:
     @_guarded
     def on_publish(_client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         refused = str(code) if code.is_failure else None
@@ -252,6 +259,9 @@ def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None]) -> 
     @_guarded
     def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         # paho acknowledges when this returns: before anything is done about it, so that it is not done twice.
+        most = MAX_DESCRIPTION_BYTES if message.topic in large else MAX_PAYLOAD_BYTES
+        if len(message.payload) > most:
+            return
         note(Received(message.topic, bytes(message.payload), message.retain))
 
     @_guarded

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edged.core.types import Message
 from edged.edges import mqtt_client
 from edged.edges.mqtt import PahoBroker
-from edged.ports import Acknowledged, ConfigError, Connected, Disconnected, Notice
+from edged.ports import Acknowledged, ConfigError, Connected, Disconnected, Notice, Received
 from tests.fakes import FakeClock, until
 from tests.mosquitto import Mosquitto
 
@@ -227,6 +227,22 @@ class TestBothProtocols:
         one.connect()
         one.broker.stop(0x04)
         until(lambda: listening.payloads(one.topic) == [b"offline"], 60.0)
+
+
+    def test_what_is_sent_to_it_is_bounded_and_its_own_description_comes_back(
+        self, mosquitto: Mosquitto, peer: Make, prefix: str, protocol: str
+    ) -> None:
+        """A description of 32 rules with long titles has more than 16 KiB; a command never needs them."""
+        info, request = f"{prefix}/info", f"{prefix}/request/ping"
+        one = peer(mosquitto, protocol=protocol, filters=[f"{prefix}/request/+"], large=[info])
+        one.connect()
+        sizes = [(request, 16 * 1024), (request, 16 * 1024 + 1), (info, 64 * 1024), (info, 64 * 1024 + 1), (request, 1)]
+        for topic, size in sizes:
+            one.say(Message(topic, b"x" * size, 1, False))
+        last = Received(request, b"x", retained=False)
+        until(lambda: last in one.poll(), 60.0)
+        heard = [(n.topic, len(n.payload)) for n in one.notices if isinstance(n, Received)]
+        assert heard == [(request, 16 * 1024), (info, 64 * 1024), (request, 1)]
 
 
 class TestMqtt5:

@@ -228,7 +228,6 @@ class TestBothProtocols:
         one.broker.stop(0x04)
         until(lambda: listening.payloads(one.topic) == [b"offline"], 60.0)
 
-
     def test_what_is_sent_to_it_is_bounded_and_its_own_description_comes_back(
         self, mosquitto: Mosquitto, peer: Make, prefix: str, protocol: str
     ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edged_import.texts import Problem
 
-CHECK_TIMEOUT_S = 240.0
+CHECK_TIMEOUT_S = 600.0
 
 
 def serial() -> str:

@@ -41,22 +41,22 @@ def comment_out(path: Path, data: bytes) -> None:
         old = file.read()
         if len(old) != len(data):
             raise ValueError(f"{path} has changed while it was read")
-        for content in (marked(old, data), data):
+        for content in steps(old, data):
             file.seek(0)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
 
 
-def marked(old: bytes, new: bytes) -> bytes:
-    """The old bytes, with nothing but the "#" of each line that is about to become a comment."""
+def steps(old: bytes, new: bytes) -> tuple[bytes, bytes]:
+    """What is written, one after the other: the old bytes with the "#" of each new comment; the new bytes."""
     marks = bytearray(old)
     at = 0
     for before, after in zip(old.split(b"\n"), new.split(b"\n"), strict=True):
         if before != after:
             marks[at + after.index(b"#")] = ord("#")
         at += len(after) + 1
-    return bytes(marks)
+    return bytes(marks), new
 
 
 def write_on_fat(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 
 import pytest
 from edged_import import durable
@@ -24,8 +25,9 @@ def secret_across_sectors(at: int) -> tuple[bytes, bytes]:
 def test_a_cut_while_a_secret_is_taken_off_leaves_a_file_that_can_be_read(at):
     old, new = secret_across_sectors(at)
     wanted = tomllib.loads(new.decode())
-    marked = durable.marked(old, new)
-    for before, after in ((old, marked), (marked, new)):
+    written = durable.steps(old, new)
+    assert written[-1] == new
+    for before, after in pairwise((old, *written)):
         for cut in range(0, len(old) + SECTOR, SECTOR):
             # Sectors are written whole, in whatever order.
             for mixed in (after[:cut] + before[cut:], before[:cut] + after[cut:]):

@@ -45,7 +45,8 @@ def test_comments_and_empty_lines_say_nothing_but_count():
 def test_a_blanked_line_is_a_comment_of_the_same_length(end, mark):
     data = mark + b'password = "hunter2"' + end + b"x = 1" + end
     left = blanked(data, frozenset({1}), "password: gone")
-    assert len(left) == len(data)
+    assert (len(left), left.count(end)) == (len(data), 2)
+    assert left.split(b"\n")[0].endswith(end[:-1])
     assert b"hunter2" not in left
     assert text("x", left).split("\n")[0].startswith("# password: gone")
     assert text("x", left).split("\n")[1:] == ["x = 1", ""]

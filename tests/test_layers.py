@@ -21,6 +21,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
+    "edged.doctor",
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -57,7 +58,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "edged.cli": (
         *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.config"),
-        *("edged.modelstore",),
+        *("edged.modelstore", "edged.doctor"),
         *("edged.core.errors", "edged.cli"),
     ),
 }

@@ -29,7 +29,7 @@ from edged.edges import board, memory, systemd
 from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
-from edged.fitness import fit, load, open_model, seen_share
+from edged.fitness import fit, load, open_model, picture_px, seen_share
 from edged.modelstore import Package
 
 TUNING_INVOKES = 5
@@ -39,6 +39,7 @@ __all__ = [
     "fit",
     "load",
     "open_model",
+    "picture_px",
     "run",
     "seen_share",
     "settings",
@@ -115,7 +116,7 @@ def run(
             threads,
             StateFolder(root),
             stop,
-            restart or stop.set,
+            restart,
             last_exit=last,
             print_events=print_events,
         )

@@ -76,15 +76,15 @@ def examine(asked: Outline, root: Path | None = None) -> Fitness:
         findings.append((("model", "name"), str(error)))
     if model is not None:
         findings += unknown_labels(asked, model[2])
+    size_px = None
     try:
-        picture_px = None if asked.camera is None else _picture_px(asked.camera)
+        size_px = None if asked.camera is None else picture_px(asked.camera)
     except CameraError as error:
-        picture_px = None
         findings.append((("camera", "source"), str(error)))
     if asked.device is not None and asked.outbox is not None:
         trouble = parts.outbox_trouble(asked.outbox, StateFolder((root or state_root()) / asked.device.name))
         findings += [] if trouble is None else [(("outbox", "path"), trouble)]
-    return Fitness(tuple(findings), model, picture_px)
+    return Fitness(tuple(findings), model, size_px)
 
 
 def _fitted(config: Config, fitness: Fitness) -> Fitted:
@@ -95,8 +95,12 @@ def _fitted(config: Config, fitness: Fitness) -> Fitted:
     return Fitted(package, interpreter, spec, regions, rules, fitness.picture_px)
 
 
-def _picture_px(camera: CameraTable) -> tuple[int, int] | None:
-    """The size of the camera's pictures, as far as it is known before the start."""
+def picture_px(camera: CameraTable) -> tuple[int, int] | None:
+    """(width_px, height_px) of the camera's pictures before turning, as far as it is known before the start.
+
+    Raises:
+        CameraError: the file cannot be played.
+    """
     if camera.scheme == "file":
         return camera_file.picture_px(camera.path)
     return (camera.width_px, camera.height_px) if camera.scheme in ("v4l2", "picamera2") else None

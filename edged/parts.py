@@ -54,7 +54,7 @@ def camera(
         return least_scale(regions, input_size, (width_px, height_px), rotate_deg)
 
     return CaptureCamera(
-        _source(config, clock, stop),
+        source(config, clock, stop),
         clock,
         table.fps,
         rotate_deg=rotate_deg,
@@ -72,7 +72,8 @@ def _stall_s(table: CameraTable) -> float:
     return KEY_STALL_S if table.key_frames_only else STALL_S  # key frames are up to 20 s apart
 
 
-def _source(config: Config, clock: Clock, stop: threading.Event) -> Source:
+def source(config: Config, clock: Clock, stop: threading.Event) -> Source:
+    """What the camera is driven by, closed."""
     table = config.camera
     if table.scheme == "file":
         return FileSource(table.path, table.fps, table.pace, table.at_end, clock, stop)
@@ -153,15 +154,17 @@ def _place(table: OutboxTable, folder: StateFolder) -> tuple[Path, bool]:
     return path, is_inside or folder.read(PLACE).get("path") == str(path)
 
 
-def broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
-    """The connection, not yet begun."""
+def broker(config: Config, topics: wire.Topics, clock: Clock, signs: Sequence[str]) -> PahoBroker:
+    """The connection, not yet begun.
+
+    Args:
+        signs: what else is to be subscribed to, see `core.leftovers.signs`.
+    """
     mqtt = config.mqtt
     secure = mqtt.tls and tls.context(
         mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file, mqtt.tls.strict, mqtt.tls.server_name
     )
-    filters = [topics.info]
-    if mqtt.commands:
-        filters += commands.filters(topics)
+    filters = list(commands.filters(topics)) if mqtt.commands else []
     if mqtt.discovery_prefix:
         filters.append(mqtt.birth_topic)
     return PahoBroker(
@@ -172,11 +175,50 @@ def broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
         keepalive_s=mqtt.keepalive_s,
         will=wire.availability(topics, wire.OFFLINE),
         username=mqtt.username,
-        password=config.password(),
+        password=config.password,
         clock=clock,
         tls=secure or None,
         filters=filters,
+        large=[topics.info, *signs],
     )
+
+
+class Announced:
+    """What the broker was told by this configuration file, kept in the state root.
+
+    By file and not by device: a device that was renamed must be found again.
+
+    Attributes:
+        topic: of the description for Home Assistant, "" where discovery is off.
+        removed: components that were announced once and are no longer, oldest first.
+        stale: what lies on the broker for nothing, by root; whoever clears it takes it out and calls `keep`.
+    """
+
+    def __init__(self, config: Config, topics: wire.Topics, rules: Sequence[Rule], root: StateFolder) -> None:
+        mqtt, device = config.mqtt, config.device.name
+        self._root, self._topics, self._rules = root, topics, [rule.name for rule in rules]
+        self._name = f"announced-{hashlib.sha256(str(config.path.resolve()).encode()).hexdigest()[:12]}.json"
+        kept = root.read(self._name)
+        self._now: Mapping[str, homeassistant.Component] = {}
+        self.removed: Mapping[str, homeassistant.Component] = {}
+        self.topic = ""
+        if mqtt.discovery_prefix:
+            self.topic = homeassistant.removal(device, discovery_prefix=mqtt.discovery_prefix).topic
+            self._now = homeassistant.components(device, topics, rules, commands=mqtt.commands)
+            self.removed = homeassistant.gone(leftovers.announced(kept, topics), self._now)
+        self.stale = leftovers.stale(kept, topics, self._rules, self.topic)
+        self._remembered = self.removed
+        self.keep()
+
+    def keep(self) -> None:
+        """Writes it down as it is now."""
+        components = {**self._remembered, **self._now}
+        self._root.write(self._name, leftovers.record(self._topics, self._rules, self.topic, components, self.stale))
+
+    def bury(self) -> None:
+        """What was removed was shown to Home Assistant once more: its names are enough from now on."""
+        self._remembered = homeassistant.tombstones(self.removed)
+        self.keep()
 
 
 def announcement(
@@ -184,31 +226,13 @@ def announcement(
     topics: wire.Topics,
     rules: Sequence[Rule],
     model: str,
-    root: StateFolder,
+    announced: Announced,
     publisher: MqttPublisher,
     clock: Clock,
 ) -> Announcement | None:
-    """What Home Assistant is told, None where discovery is off; also has cleared what earlier configurations left.
-
-    Args:
-        root: the state root. What was announced is remembered by configuration file and not by device: a device that
-            was renamed must be found again.
-    """
-    mqtt, names = config.mqtt, [rule.name for rule in rules]
-    name = f"announced-{hashlib.sha256(str(config.path.resolve()).encode()).hexdigest()[:12]}.json"
-    kept, now, removed = root.read(name), {}, {}
-    removal = homeassistant.removal(config.device.name, discovery_prefix=mqtt.discovery_prefix)
-    topic = removal.topic if mqtt.discovery_prefix else ""
-    if topic:
-        now = homeassistant.components(config.device.name, topics, rules, commands=mqtt.commands)
-        removed = homeassistant.gone(leftovers.announced(kept, topics), now)
-    for stale in leftovers.stale(kept, topics, names, topic):
-        publisher.retain(Message(stale, b"", 1, retain=True))
-
-    def remember(old: Mapping[str, homeassistant.Component]) -> None:
-        root.write(name, leftovers.record(topics, names, topic, {**old, **now}))
-
-    remember(removed)
+    """What Home Assistant is told, None where discovery is off."""
+    if not announced.topic:
+        return None
 
     def make(back: bool) -> Message:
         return homeassistant.discovery(
@@ -218,19 +242,17 @@ def announcement(
             rules,
             edged.__version__,
             model,
-            discovery_prefix=mqtt.discovery_prefix,
-            commands=mqtt.commands,
-            gone=removed,
+            discovery_prefix=config.mqtt.discovery_prefix,
+            commands=config.mqtt.commands,
+            gone=announced.removed,
             back=back,
         )
 
-    if not topic:
-        return None
     return Announcement(
         make,
         publisher,
         clock,
-        has_removed=any(len(component) > 1 for component in removed.values()),
-        remember=lambda: remember(homeassistant.tombstones(removed)),
-        birth_topic=mqtt.birth_topic,
+        has_removed=any(len(component) > 1 for component in announced.removed.values()),
+        remember=announced.bury,
+        birth_topic=config.mqtt.birth_topic,
     )

@@ -118,6 +118,7 @@ class Vitals:
                 "bytes": counts.bytes,
                 "oldest_s": None if counts.oldest_s is None else round(counts.oldest_s, 1),
                 "dropped": counts.dropped,
+                "set_aside": counts.set_aside,
                 "first_seq": counts.first_seq,
                 "last_seq": counts.last_seq,
             },

@@ -21,6 +21,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
+    "edged.doctor",
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -37,7 +38,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "edged.edges.outbox*": ("edged.ports", "edged.core", "edged.edges.outbox*", "edged.edges.identity"),
     "edged.edges.mqtt*": ("edged.ports", "edged.core", "edged.edges.mqtt*", "edged.edges.tls"),
     "edged.edges.camera_v4l2*": ("edged.ports", "edged.core", "edged.edges.camera_v4l2*"),
-    "edged.edges.camera_file*": ("edged.ports", "edged.core", "edged.edges.camera_file*"),
+    "edged.edges.camera_file*": (
+        "edged.ports",
+        "edged.core",
+        "edged.edges.camera_file*",
+        "edged.edges.frames",
+        "edged.edges.pixels*",
+    ),
     "edged.edges.camera": (
         "edged.ports",
         "edged.core",
@@ -58,7 +65,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "edged.cli": (
         *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.config"),
-        *("edged.modelstore",),
+        *("edged.modelstore", "edged.doctor"),
         *("edged.core.errors", "edged.cli"),
     ),
 }

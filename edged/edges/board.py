@@ -38,6 +38,11 @@ def total_mb(root: Path = ROOT) -> float | None:
     return _kilobytes(_place(root, "proc/meminfo"), "MemTotal")
 
 
+def available_mb(root: Path = ROOT) -> float | None:
+    """What programs could still have of it without swapping, MB of 10^6 bytes."""
+    return _kilobytes(root / "proc/meminfo", "MemAvailable")
+
+
 def memory_limit_mb(begun_mb: float = DEFAULT_BEGIN_MB, root: Path = ROOT) -> float:
     """So much anonymous memory ends the process: what it begins with and head room, on a small board less of that.
 

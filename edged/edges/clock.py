@@ -18,6 +18,25 @@ TRUSTED_S = 32_000.0
 """So long the kernel trusts a clock that nobody corrects: its error grows by 500 ppm, up to 16 s (ntp_error in
 kernel/time/ntp.c). The file counts as long."""
 
+SETTERS = {
+    "systemd-timesyncd": "run/systemd/timesync",
+    "chrony": "run/chrony",
+    "ntpsec": "run/ntpd.pid",
+}
+"""What sets a clock by the network, and what each leaves below / while it runs."""
+
+
+def setter(root: Path = Path("/")) -> str | None:
+    """The program that sets the clock here; None where none of those that are known does."""
+    return next((name for name, trace in SETTERS.items() if _exists(root / trace)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
 
 class Kernel:
     """adjtimex() that asks and changes nothing."""

@@ -138,6 +138,7 @@ class SqliteOutbox:
             dropped=tally.dropped,
             first_seq=first_seq,
             last_seq=tally.last_seq or None,
+            set_aside=self.set_aside,
         )
 
     def close_open(self, reason: str = "daemon_restarted") -> Sequence[Event]:

@@ -95,11 +95,6 @@ class DurableOutbox:
         """How many events the broker took since the start."""
         return self._acknowledged_there + sum(box.acknowledged for box in self._boxes())
 
-    @property
-    def set_aside(self) -> int:
-        """How many events the broker refused for good, since the store's log began."""
-        return self._store.set_aside if self._store else 0
-
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         """Numbers and keeps events: on the disk when it returns, or in the ring where the disk does not take them."""
         if not self._is_on_disk and self._clock.monotonic() >= self._retry_at_s:
@@ -160,6 +155,7 @@ class DurableOutbox:
             dropped=ring.dropped + (store.dropped if store else 0),
             first_seq=present.first_seq,
             last_seq=present.last_seq,
+            set_aside=ring.set_aside + (store.set_aside if store else 0),
         )
 
     def close_open(self, reason: str = "daemon_restarted") -> Sequence[Event]:

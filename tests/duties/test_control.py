@@ -27,7 +27,7 @@ RULES = (rule("cat"), rule("circle"))
 
 
 class Device:
-    def __init__(self) -> None:
+    def __init__(self, *, connected: bool = True) -> None:
         self.clock, self.broker, self.problems = FakeClock(), RecordingBroker(), Problems()
         self.pipeline = Pipeline(self.clock.monotonic())
         self.outbox = MemoryOutbox(Numbering(self.clock, "log", "boot", "toy@00"), self.clock, max_rows=100)
@@ -46,8 +46,9 @@ class Device:
         )  # fmt: skip
         self.publisher.on_received = self.control.received
         self.control.start()
-        self.broker.up()
-        self.turn(20)
+        if connected:
+            self.broker.up()
+            self.turn(20)
         self.broker.sent.clear()
 
     def _restart(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edged.edges import clock
 from edged.edges.clock import TIME_ERROR, TRUSTED_S, ClipClock, SystemClock
 from tests.conftest import EMULATED
 
@@ -106,3 +107,13 @@ def test_a_clips_moments_are_told_at_its_own_pace_and_have_no_age() -> None:
     assert later.utc_s - first.utc_s == pytest.approx(2.5, abs=1e-6)
     assert clock.label(10.0).utc_s == first.utc_s
     assert clock.age_ms(10.0) is None
+
+
+@pytest.mark.parametrize(
+    ("trace", "name"),
+    [("run/systemd/timesync", "systemd-timesyncd"), ("run/chrony", "chrony"), ("run/ntpd.pid", "ntpsec")],
+)
+def test_what_sets_the_clock_is_told_by_what_it_leaves(tmp_path, trace, name):
+    assert clock.setter(tmp_path) is None
+    (tmp_path / trace).mkdir(parents=True)
+    assert clock.setter(tmp_path) == name

@@ -6,6 +6,7 @@ it builds gets plain values by name and never sees a Config.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import math
 import signal
@@ -27,10 +28,11 @@ from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, ModelSpec, Region
 from edged.device import Device, Fitted, Report
 from edged.edges import board, camera_file, memory
+from edged.edges.clock import SystemClock
 from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
-from edged.modelstore import Package, bundled, find
+from edged.modelstore import Package, Trust, bundled, find
 from edged.modelstore import load as load_package
 
 TUNING_INVOKES = 5
@@ -44,6 +46,7 @@ __all__ = [
     "settings",
     "still_classifier",
     "stop_on_signals",
+    "trust",
     "whose_state",
 ]
 
@@ -55,13 +58,28 @@ def model_folders(root: Path) -> tuple[Path, ...]:
     return (root / "models", bundled())
 
 
-def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Package, Interpreter, ModelSpec]:
-    """Finds, verifies, loads and fits a model.
+def trust(config: Config | None, root: Path) -> Trust:
+    """What a configuration says of signatures; without one nothing is asked for."""
+    if config is None:
+        return Trust(store=root / "models")
+    keys = {key: name for name, _, key in (one.partition(":") for one in config.model.trusted_keys)}
+    today = datetime.datetime.now(datetime.UTC).date() if SystemClock().is_synced() else None
+    return Trust(config.model.policy, keys, root / "models", today)
+
+
+def open_model(
+    name: str, threads: int, root: Path | None = None, trusted: Trust | None = None
+) -> tuple[Package, Interpreter, ModelSpec]:
+    """Finds, judges, verifies, loads and fits a model.
+
+    Args:
+        trusted: which models may be used; left out: all.
 
     Raises:
         ModelError: one sentence.
     """
-    package = load_package(find(name, model_folders(root or state_root())))
+    judge = trusted.judge if trusted is not None else None
+    package = load_package(find(name, model_folders(root or state_root()), judge))
     interpreter = Interpreter(package.model_path, threads)
     needed = max(package.scores_output, package.embedding_output or 0) + 1
     if len(interpreter.outputs) < needed:
@@ -91,7 +109,10 @@ def fit(config: Config, root: Path | None = None) -> Fitted:
     Raises:
         ConfigError, ModelError: exit code 78.
     """
-    package, interpreter, spec = open_model(config.model.name, 1, root)
+    trusted = trust(config, root or state_root())
+    package, interpreter, spec = open_model(config.model.name, 1, root, trusted)
+    if (warning := trusted.warning(package.folder)) is not None:
+        log.warning("%s", warning)
     regions, rules = resolve(config, spec)
     trouble = camera_file.probe(config.camera.path) if config.camera.scheme == "file" else None
     if trouble is not None:
@@ -158,6 +179,7 @@ def run(
     memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
+    _accept(fitted.package.folder, trust(config, root))
     last_exit = _last_exit(folder.read("last_exit.json"))
     folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
     try:
@@ -184,6 +206,14 @@ def run(
         raise
     folder.write("last_exit.json", {"code": 0, "reason": "stopped"})
     return device.report()
+
+
+def _accept(folder: Path, trusted: Trust) -> None:
+    """What runs is the oldest that may run from now on; a disk that cannot note it is no reason to stop."""
+    try:
+        trusted.accept(folder)
+    except (OSError, ModelError) as error:
+        log.warning("it cannot be kept which version was accepted (%s); going on without", error)
 
 
 def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Interpreter, int]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edged import cli
+from edged.cli import model
 from edged.config import load
 from edged.config.problems import TABLES
 from edged.core import types, wire
@@ -280,6 +281,16 @@ def test_readme_has_every_command_with_its_options(capsys: pytest.CaptureFixture
         with pytest.raises(SystemExit):
             cli.main([line.split()[1], "--help"])
         known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+        assert set(re.findall(r"--[a-z-]+", line)) == known, line
+
+
+def test_models_page_has_every_model_command_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = rows(section(MODELS, "Commands").replace("\\|", "/"), "model command")
+    assert [line.split()[0] for line in lines] == list(model.COMMANDS)
+    for line in lines:
+        with pytest.raises(SystemExit):
+            cli.main(["model", line.split()[0], "--help"])
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--config"}
         assert set(re.findall(r"--[a-z-]+", line)) == known, line
 
 

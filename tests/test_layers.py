@@ -20,7 +20,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 
 COMPOSITION = (
     *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
-    *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
+    *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -56,8 +56,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "edged.cli": (
-        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.config"),
-        *("edged.modelstore",),
+        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
+        *("edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }
@@ -75,6 +75,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("edged.config", "edged.modelstore"),
     "numpy": ("edged.core", "edged.edges", *COMPOSITION),
     "rich": ("edged.cli",),
+    "cryptography": ("edged.modelstore.signature",),
 }
 
 IMPURE = {

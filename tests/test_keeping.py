@@ -1,0 +1,220 @@
+"""The model commands without their printing: installed, tested on golden pictures, chosen, removed."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edged import app
+from edged.config import load as load_config
+from edged.core.errors import ModelError
+from edged.keeping import Keeper
+from edged.modelstore import bundled, remembered, signature
+from tests.scenes import flat, write_picture
+
+CONFIG = """
+[camera]
+source = "file:{picture}"
+[model]
+name = "shapes-int8"
+trusted_keys = ["fleet:{key}"]
+policy = "{policy}"
+[[rule]]
+label = "circle"
+[mqtt]
+host = "127.0.0.1"
+"""
+
+
+def shapes(folder: Path, version: str = "2.0.0", name: str = "shapes-int8", change=lambda told: None) -> Path:
+    """A copy of the tiny model as another version; `change` may alter what its golden pictures promise."""
+    shutil.copytree(bundled() / "shapes-int8", folder)
+    path = folder / "golden" / "expected.json"
+    told = json.loads(path.read_text())
+    change(told)
+    path.write_text(json.dumps(told))
+    manifest = (folder / "model.toml").read_text().splitlines()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    lines = [f'"golden/expected.json" = "{digest}"' if "expected.json" in line else line for line in manifest]
+    text = "\n".join(lines) + "\n"
+    text = text.replace('version = "1.0.0"', f'version = "{version}"').replace('"shapes-int8"', f'"{name}"', 1)
+    (folder / "model.toml").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def key(tmp_path):
+    return tmp_path / "fleet.pem", signature.new_key(tmp_path / "fleet.pem")
+
+
+@pytest.fixture
+def config(tmp_path, key):
+    def make(policy="require", top=""):
+        write_picture(tmp_path / "a.png", flat(90))
+        file = tmp_path / "edged.toml"
+        file.write_text(top + CONFIG.format(picture=tmp_path / "a.png", key=key[1], policy=policy))
+        return load_config(file)
+
+    return make
+
+
+def running(root, name="shapes-int8"):
+    return app.open_model(name, 1, root)[0].version
+
+
+def test_a_version_is_installed_chosen_and_taken_back(tmp_path, root):
+    keeper = Keeper(None, root)
+    for version in ("2.0.0", "3.0.0"):
+        keeper.add(shapes(tmp_path / version, version))
+    assert running(root) == "3.0.0"
+    assert keeper.use("shapes-int8@2.0.0").version == "2.0.0"
+    assert running(root) == "2.0.0"
+    assert keeper.use("shapes-int8").version == "3.0.0"
+    assert keeper.use("shapes-int8@1.0.0").version == "1.0.0"
+    assert running(root) == "1.0.0"
+    assert remembered.read(root / "models")["shapes-int8"].previous == "3.0.0"
+
+
+def test_what_is_listed(tmp_path, root):
+    keeper = Keeper(None, root)
+    keeper.add(shapes(tmp_path / "a"))
+    package, interpreter, _ = app.open_model("shapes-int8@2.0.0", 1, root)
+    app.choose_threads(package, interpreter, 1.0, app.StateFolder(root))
+    (root / "models" / "broken").mkdir()
+    (root / "models" / "broken" / "model.toml").write_text("schema = 9")
+    listed = {(one.name, one.version): one for one in keeper.listed()}
+    new, old = listed["shapes-int8", "2.0.0"], listed["shapes-int8", "1.0.0"]
+    assert (new.active, old.active) == (True, False)
+    assert new.size_bytes == sum(file.stat().st_size for file in package.folder.rglob("*") if file.is_file()) - sum(
+        (package.folder / name).stat().st_size for name in ("model.toml",)
+    )
+    assert list(new.invoke_ms) == ["1"]
+    assert (new.licence, new.signed_by, new.trouble) == (package.licence, None, None)
+    assert "schema" in str(listed["broken", None].trouble)
+
+
+def test_a_model_whose_scores_are_not_those_it_promises_is_refused(tmp_path, root):
+    def lie(told):
+        told["inputs"][1]["top"][0]["score"] = 0.1
+
+    def wrong_label(told):
+        told["inputs"][0]["top"][0]["label"] = "cat"
+
+    def outside(told):
+        told["inputs"][0]["file"] = "../labels.txt"
+
+    def loose(told):
+        told["tolerance"] = "x"
+
+    for number, (change, fragment) in enumerate(
+        [
+            (lie, "failed its self-test: on circle.png it gives 'circle'"),
+            (wrong_label, "names the label 'cat', which labels.txt lacks"),
+            (outside, "is not among"),
+            (loose, "expected inputs with a file"),
+            (dict.clear, "expected inputs with a file"),
+        ]
+    ):
+        with pytest.raises(ModelError, match=fragment):
+            Keeper(None, root).add(shapes(tmp_path / str(number), change=change))
+    assert not (root / "models").exists()
+
+
+def test_a_model_that_was_damaged_in_the_store_is_not_chosen(tmp_path, root):
+    keeper = Keeper(None, root)
+    folder = keeper.add(shapes(tmp_path / "a"))
+    (folder / "labels.txt").unlink()
+    (folder / "labels.txt").write_text("a\nb\n")
+    with pytest.raises(ModelError, match="its sha256 is"):
+        keeper.use("shapes-int8@2.0.0")
+    with pytest.raises(ModelError, match="its sha256 is"):
+        keeper.verify("shapes-int8@2.0.0")
+    assert remembered.read(root / "models") == {}
+
+
+def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, root, key, config):
+    keeper = Keeper(config(), root)
+    for version in ("2.0.0", "3.0.0"):
+        folder = shapes(tmp_path / version, version)
+        with pytest.raises(ModelError, match="is not signed"):
+            keeper.add(folder)
+        signature.sign_folder(folder, key[0])
+        keeper.add(folder)
+    assert keeper.use("shapes-int8").version == "3.0.0"
+    assert keeper.verify("shapes-int8")[1] == "fleet"
+    remembered.write(root / "models", {})
+    with pytest.raises(ModelError, match="is older than"):
+        keeper.use("shapes-int8@2.0.0")
+    assert app.fit(config(), root).package.version == "3.0.0"
+
+    statement = tmp_path / "statement"
+    told = keeper.verify(str(tmp_path / "3.0.0"))[0]
+    assert told.version == "3.0.0"
+    from edged.modelstore import manifest, trust
+
+    statement.write_bytes(trust.downgrade(manifest.read(tmp_path / "2.0.0"), "3.0.0", key[0]))
+    assert keeper.use("shapes-int8@2.0.0", statement).version == "2.0.0"
+    assert app.fit(config(), root).package.version == "2.0.0"
+
+
+def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, key, config):
+    folder = Keeper(None, root).add(shapes(tmp_path / "a"))
+    assert app.fit(config("off"), root).package.version == "2.0.0"
+    # The model that ships is the newest that is allowed.
+    assert app.fit(config(), root).package.version == "1.0.0"
+    remembered.remember(root / "models", "shapes-int8", "2.0.0")
+    with pytest.raises(ModelError, match="is not signed"):
+        app.fit(config(), root)
+    signature.sign_folder(folder, key[0])
+    assert app.fit(config(), root).package.version == "2.0.0"
+    over = app.trust(config(), root)
+    assert over.today is None or over.today >= datetime.date(2026, 1, 1)
+
+
+def test_warn_warns(tmp_path, root, config, caplog):
+    Keeper(None, root).add(shapes(tmp_path / "a"))
+    app.fit(config("warn"), root)
+    assert "shapes-int8 2.0.0 is not signed" in caplog.text
+
+
+def test_what_is_in_use_is_not_removed(tmp_path, root, config):
+    keeper = Keeper(config("off"), root)
+    for version in ("2.0.0", "3.0.0"):
+        keeper.add(shapes(tmp_path / version, version))
+    keeper.use("shapes-int8@2.0.0")
+    with pytest.raises(ModelError, match="is in use"):
+        keeper.remove("shapes-int8@2.0.0")
+    assert [path.name for path in keeper.remove("shapes-int8@3.0.0")] == ["shapes-int8@3.0.0"]
+    assert [path.name for path in keeper.remove("shapes-int8")] == ["shapes-int8@2.0.0"]
+    assert running(root) == "1.0.0"
+    with pytest.raises(ModelError, match="was not installed by"):
+        keeper.remove("shapes-int8")
+    with pytest.raises(ModelError, match="there is no model 'none'"):
+        keeper.remove("none")
+
+
+def test_the_configured_model_is_not_removed_to_the_last(tmp_path, root, config):
+    keeper = Keeper(None, root)
+    keeper.add(shapes(tmp_path / "a", name="mine"))
+    written = config("off").path
+    written.write_text(written.read_text().replace("shapes-int8", "mine"))
+    with pytest.raises(ModelError, match="nothing would be left of it"):
+        Keeper(load_config(written), root).remove("mine")
+    keeper.remove("mine")
+
+
+def test_a_folder_by_hand_is_told_to_whoever_chooses_a_version(tmp_path, root):
+    shapes(root / "models" / "mine", name="mine")
+    with pytest.raises(ModelError, match="was put there by hand"):
+        Keeper(None, root).use("mine")
+    assert running(root, "mine") == "2.0.0"

@@ -24,7 +24,7 @@ from edged.config.problems import TABLES
 from edged.core import types, wire
 from edged.duties import publisher
 from edged.edges import outbox_fallback
-from edged.modelstore import manifest
+from edged.modelstore import catalogue, manifest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -282,6 +282,13 @@ def test_readme_has_every_command_with_its_options(capsys: pytest.CaptureFixture
             cli.main([line.split()[1], "--help"])
         known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
         assert set(re.findall(r"--[a-z-]+", line)) == known, line
+
+
+def test_models_page_has_the_models_of_the_catalogue_and_an_example_of_one(tmp_path: Path) -> None:
+    assert rows(section(MODELS, "The catalogue"), "name") == [one.name for one in catalogue.load().model]
+    (example,) = (block for block in blocks(MODELS, "toml") if "[[model]]" in block)
+    (tmp_path / "catalogue.toml").write_text(example, encoding="utf-8")
+    assert catalogue.load(tmp_path / "catalogue.toml").model
 
 
 def test_models_page_has_every_model_command_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
+    "edged.pulling",
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -57,7 +58,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "edged.cli": (
         *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
-        *("edged.config", "edged.modelstore"),
+        *("edged.pulling", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }
@@ -75,6 +76,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("edged.config", "edged.modelstore"),
     "numpy": ("edged.core", "edged.edges", *COMPOSITION),
     "rich": ("edged.cli",),
+    "http": ("edged.edges.https",),
     "cryptography": ("edged.modelstore.signature",),
 }
 

@@ -55,7 +55,7 @@ def install(source: Path, store: Path) -> Path:
         durable.own(stage)
         for name, sha256 in told.files.items():
             _make_folders(stage, name)
-            _link(_object(source / name, sha256, store / OBJECTS), stage / name)
+            link(_object(source / name, sha256, store / OBJECTS), stage / name)
         _copy(source / manifest.FILE_NAME, stage / manifest.FILE_NAME)
         if (source / SIGNATURE).is_file():
             _copy(source / SIGNATURE, stage / SIGNATURE)
@@ -110,17 +110,8 @@ def _tidy(store: Path) -> None:
         elif path.name.startswith(UNFINISHED) and path.is_file():
             path.unlink()
     for path in (store / OBJECTS).iterdir():
-        # An object that no version has a link to. What is left of a download is for the next `pull` to take up.
-        if path.suffix != PART and path.stat().st_nlink == 1:
+        if path.stat().st_nlink == 1:  # no version has a link to it
             path.unlink()
-
-
-PART = ".part"
-
-
-def part(store: Path, sha256: str) -> Path:
-    """Where a download goes until it is whole."""
-    return store / OBJECTS / f"{sha256}{PART}"
 
 
 def _object(file: Path, sha256: str, objects: Path) -> Path:
@@ -153,7 +144,8 @@ def _object(file: Path, sha256: str, objects: Path) -> Path:
     return target
 
 
-def _link(kept: Path, path: Path) -> None:
+def link(kept: Path, path: Path) -> None:
+    """A file that is another name of one that never changes."""
     try:
         path.hardlink_to(kept)
     except OSError:

@@ -7,6 +7,7 @@ import importlib
 
 COMMANDS = {
     "list": "list the models of this machine and what is known of each",
+    "pull": "download a model of the catalogue and install it",
     "add": "install a model folder",
     "use": "choose the version of a model that is used",
     "verify": "verify hashes and signature of a model",

@@ -6,8 +6,10 @@ Law: the store is changed here and by nobody else; the daemon only reads it.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from edged.edges.tflite import RUNTIME, TfliteClassifier
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove
 from edged.modelstore.installation import changing
 from edged.modelstore.store import AT, versions
+
+log = logging.getLogger("edged")
 
 GOLDEN = "golden/expected.json"
 TOLERANCE = 0.02
@@ -112,10 +116,12 @@ class Keeper:
 
         Raises:
             ModelError: it cannot.
+            RunError: the store cannot be written.
         """
-        self.trust.judge(folder)
+        self._judge(folder)
         self.test(str(folder.absolute() / "model.tflite"))
-        return install(folder, self.store)
+        with self._writing():
+            return install(folder, self.store)
 
     def verify(self, name: str) -> tuple[Package, str | None]:
         """The package, every hash of it verified, and who signed it.
@@ -172,16 +178,30 @@ class Keeper:
                 f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
                 f"away and install it with: edged model add FOLDER"
             )
-        if self.trust.policy == "require" and (trouble := self.trust.trouble(folder, statement)) is not None:
-            raise ModelError(trouble)
+        self._judge(folder, statement)
         package = self.test(name)
-        try:
+        with self._writing():
             with changing(self.store):
                 remembered.remember(self.store, package.name, package.version)
             self.trust.accept(folder, lower=statement is not None)
-        except OSError as error:
-            raise RunError(f"{self.store}: cannot be written ({error.strerror}); is that the user's folder?") from None
         return package
+
+    def _judge(self, folder: Path, statement: Path | None = None) -> None:
+        if self.trust.policy == "off" or (trouble := self.trust.trouble(folder, statement)) is None:
+            return
+        if self.trust.policy == "require":
+            raise ModelError(trouble)
+        log.warning("%s", trouble)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or self.store}: cannot be written ({error.strerror}); is there room, and is it this "
+                "user's? (sudo for the service's store)"
+            ) from None
 
     def _newest(self, name: str) -> str:
         found = versions(name, self._folders)
@@ -196,7 +216,7 @@ class Keeper:
 
         Raises:
             ModelError: there is none such, or one of them is in use.
-            OSError: the store cannot be written.
+            RunError: the store cannot be written.
         """
         stem, at, _ = name.partition(AT)
         installed = [path for path in versions(stem, [self.store]).values() if AT in path.name]
@@ -210,11 +230,12 @@ class Keeper:
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
         if configured and len(going) == len(installed) and not versions(stem, self._folders[1:]):
             raise ModelError(f"model {stem} is the one of [model] name, and nothing would be left of it")
-        if not at and choices.pop(stem, None) is not None:
-            with changing(self.store):
-                remembered.write(self.store, choices)
-        for path in going:
-            remove(path)
+        with self._writing():
+            if not at and choices.pop(stem, None) is not None:
+                with changing(self.store):
+                    remembered.write(self.store, choices)
+            for path in going:
+                remove(path)
         return going
 
 

@@ -71,7 +71,7 @@ def _tell(progress: Callable[[str, int, int], None], name: str, size_bytes: int,
 def _alone(folder: Path) -> Iterator[None]:
     try:
         durable.make_folder(folder)
-        descriptor = os.open(folder.parent / f"{FOLDER}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, durable.READABLE)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); is that the user's folder?") from None
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
+import random
 import shutil
 from pathlib import Path
 
@@ -12,10 +14,14 @@ import pytest
 
 from edged import app
 from edged.config import load as load_config
-from edged.core.errors import ModelError
+from edged.core.errors import ModelError, RunError
 from edged.keeping import Keeper
-from edged.modelstore import bundled, remembered, signature
+from edged.modelstore import available, bundled, manifest, remembered, signature, trust
+from tests.conftest import EMULATED
 from tests.scenes import flat, write_picture
+
+DAMAGES = int(os.environ.get("EDGED_DAMAGES", "5" if EMULATED else "50"))
+"""The long form has 2000."""
 
 CONFIG = """
 [camera]
@@ -160,8 +166,6 @@ def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, roo
     statement = tmp_path / "statement"
     told = keeper.verify(str(tmp_path / "3.0.0"))[0]
     assert told.version == "3.0.0"
-    from edged.modelstore import manifest, trust
-
     statement.write_bytes(trust.downgrade(manifest.read(tmp_path / "2.0.0"), "3.0.0", key[0]))
     assert keeper.use("shapes-int8@2.0.0", statement).version == "2.0.0"
     assert app.fit(config(), root).package.version == "2.0.0"
@@ -182,9 +186,63 @@ def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, 
 
 
 def test_warn_warns(tmp_path, root, config, caplog):
-    Keeper(None, root).add(shapes(tmp_path / "a"))
+    keeper = Keeper(config("warn"), root)
+    keeper.add(shapes(tmp_path / "a"))
+    keeper.use("shapes-int8")
     app.fit(config("warn"), root)
-    assert "shapes-int8 2.0.0 is not signed" in caplog.text
+    assert caplog.text.count("shapes-int8 2.0.0 is not signed") == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_cannot_be_written_is_told(tmp_path, root):
+    root.mkdir(mode=0o500)
+    with pytest.raises(RunError, match="cannot be written"):
+        Keeper(None, root).add(shapes(tmp_path / "a"))
+
+
+def damage(folder: Path, chance: random.Random) -> None:
+    """Does to one file of a package what disks, networks and people do."""
+    file = chance.choice([path for path in folder.rglob("*") if path.is_file() and path.name != "LICENSE"])
+    content = bytearray(file.read_bytes())
+    at = chance.randrange(len(content))
+    match chance.randrange(6):
+        case 0:
+            content = content[:at]
+        case 1:
+            content[at] ^= 1 << chance.randrange(8)
+        case 2:
+            content[at:at] = chance.randbytes(chance.randrange(1, 20))
+        case 3:
+            content = bytearray(chance.randbytes(chance.choice([0, 1, 100, 5000])))
+        case 4:
+            file.rename(file.with_name(file.name + chance.choice([".bak", ".part", "~"])))
+            return
+        case 5:
+            others = [path for path in folder.rglob("*") if path.is_file() and path.read_bytes() != bytes(content)]
+            content = bytearray(chance.choice(others).read_bytes())
+    file.write_bytes(content)
+
+
+def test_no_damaged_package_is_installed_and_each_is_one_sentence(tmp_path, root, key, config):
+    keeper = Keeper(config(), root)
+    good = shapes(tmp_path / "good")
+    signature.sign_folder(good, key[0])
+    chance = random.Random(20261129)
+    for number in range(DAMAGES):
+        folder = shutil.copytree(good, tmp_path / "bad")
+        damage(folder, chance)
+        try:
+            keeper.add(folder)
+        except ModelError as error:
+            assert "\n" not in str(error), number  # noqa: PT017 - what is installed all the same is judged below
+        else:
+            # White space in model.sig, or base64 that says the same: nothing that the signature holds has changed.
+            assert (folder / "model.toml").read_bytes() == (good / "model.toml").read_bytes(), number
+            assert signature.signer(folder) == key[1]
+            keeper.remove("shapes-int8")
+        shutil.rmtree(folder)
+    assert available([root / "models"]) == ()
+    keeper.add(good)
 
 
 def test_what_is_in_use_is_not_removed(tmp_path, root, config):

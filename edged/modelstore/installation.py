@@ -5,7 +5,8 @@ A store looks like this; one rename makes a version appear, one makes it go:
     models/NAME@VERSION/     an installed version; its files are hard links to objects
     models/.objects/SHA256   every file once, by the hash of its content
     models/.incoming-…       being made; what an interruption left is removed at the next change
-    models/.lock             held by whoever changes the store
+
+Whoever changes the store holds a lock on its folder; whoever reads needs none.
 
 Law: nothing that is in a version is ever written again (the runtime maps the files), with one exception: the signature
 is a file beside what it signs and may be replaced, whole. Only what a manifest names is copied, and only if it has the
@@ -14,6 +15,7 @@ hash that the manifest says.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -88,11 +90,8 @@ def changing(store: Path) -> Iterator[None]:
         OSError: the store cannot be written.
     """
     durable.make_folder(store / OBJECTS)
-    descriptor = os.open(store / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, durable.READABLE)
+    descriptor = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if os.geteuid() == 0:
-            owner = store.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _tidy(store)
         try:
@@ -104,14 +103,17 @@ def changing(store: Path) -> Iterator[None]:
 
 
 def _tidy(store: Path) -> None:
+    """Takes away what it may; what another user left is for that user's next change."""
     for path in store.iterdir():
         if path.name.startswith((INCOMING, REMOVING)):
-            shutil.rmtree(path)
-        elif path.name.startswith(UNFINISHED) and path.is_file():
-            path.unlink()
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.startswith(UNFINISHED):
+            with contextlib.suppress(OSError):
+                path.unlink()
     for path in (store / OBJECTS).iterdir():
         if path.stat().st_nlink == 1:  # no version has a link to it
-            path.unlink()
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _object(file: Path, sha256: str, objects: Path) -> Path:

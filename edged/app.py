@@ -6,7 +6,6 @@ it builds gets plain values by name and never sees a Config.
 
 from __future__ import annotations
 
-import datetime
 import logging
 import math
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edged import trusted
 from edged.config import Config, resolve
 from edged.core.errors import ConfigError, EdgedError, ModelError, RunError
 from edged.core.labels import fit_model
@@ -28,7 +28,6 @@ from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, ModelSpec, Region
 from edged.device import Device, Fitted, Report
 from edged.edges import board, camera_file, memory
-from edged.edges.clock import SystemClock
 from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
@@ -46,7 +45,8 @@ __all__ = [
     "settings",
     "still_classifier",
     "stop_on_signals",
-    "trust",
+    "times_key",
+    "times_ms",
     "whose_state",
 ]
 
@@ -58,27 +58,18 @@ def model_folders(root: Path) -> tuple[Path, ...]:
     return (root / "models", bundled())
 
 
-def trust(config: Config | None, root: Path) -> Trust:
-    """What a configuration says of signatures; without one nothing is asked for."""
-    if config is None:
-        return Trust(store=root / "models")
-    keys = {key: name for name, _, key in (one.partition(":") for one in config.model.trusted_keys)}
-    today = datetime.datetime.now(datetime.UTC).date() if SystemClock().is_synced() else None
-    return Trust(config.model.policy, keys, root / "models", today)
-
-
 def open_model(
-    name: str, threads: int, root: Path | None = None, trusted: Trust | None = None
+    name: str, threads: int, root: Path | None = None, trust: Trust | None = None
 ) -> tuple[Package, Interpreter, ModelSpec]:
     """Finds, judges, verifies, loads and fits a model.
 
     Args:
-        trusted: which models may be used; left out: all.
+        trust: which models may be used; left out: all.
 
     Raises:
         ModelError: one sentence.
     """
-    judge = trusted.judge if trusted is not None else None
+    judge = trust.judge if trust is not None else None
     package = load_package(find(name, model_folders(root or state_root()), judge))
     interpreter = Interpreter(package.model_path, threads)
     needed = max(package.scores_output, package.embedding_output or 0) + 1
@@ -109,9 +100,9 @@ def fit(config: Config, root: Path | None = None) -> Fitted:
     Raises:
         ConfigError, ModelError: exit code 78.
     """
-    trusted = trust(config, root or state_root())
-    package, interpreter, spec = open_model(config.model.name, 1, root, trusted)
-    if (warning := trusted.warning(package.folder)) is not None:
+    trust = trusted.trust(config, root or state_root())
+    package, interpreter, spec = open_model(config.model.name, 1, root, trust)
+    if (warning := trust.warning(package.folder)) is not None:
         log.warning("%s", warning)
     regions, rules = resolve(config, spec)
     trouble = camera_file.probe(config.camera.path) if config.camera.scheme == "file" else None
@@ -179,7 +170,7 @@ def run(
     memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
-    _accept(fitted.package.folder, trust(config, root))
+    trusted.accept(config, root, fitted.package.folder)
     last_exit = _last_exit(folder.read("last_exit.json"))
     folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
     try:
@@ -208,14 +199,6 @@ def run(
     return device.report()
 
 
-def _accept(folder: Path, trusted: Trust) -> None:
-    """What runs is the oldest that may run from now on; a disk that cannot note it is no reason to stop."""
-    try:
-        trusted.accept(folder)
-    except (OSError, ModelError) as error:
-        log.warning("it cannot be kept which version was accepted (%s); going on without", error)
-
-
 def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Interpreter, int]:
     """The model with as many threads as it shall have, and how many those are; never two of them in memory."""
     threads = config.model.threads
@@ -227,8 +210,13 @@ def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Int
     return Interpreter(fitted.package.model_path, threads), threads
 
 
-def _times_ms(kept: object) -> dict[int, float]:
-    """What the file says of a model; an entry that makes no sense is measured again."""
+def times_key(sha256: str) -> str:
+    """Under what the times of a model are kept: they hold for this runtime and this board."""
+    return f"{sha256[:16]} {RUNTIME} {board.model_name()}"
+
+
+def times_ms(kept: object) -> dict[int, float]:
+    """What the file says of a model, by threads; an entry that makes no sense is measured again."""
     entries = kept.items() if isinstance(kept, dict) else ()
     return {
         int(threads): float(ms)
@@ -276,16 +264,18 @@ def choose_threads(package: Package, single: Interpreter, fps: float, folder: St
         folder: the state root; what is measured does not depend on the device.
         again: forget what was measured before.
     """
-    key = f"{package.sha256[:16]} {RUNTIME} {board.model_name()}"
+    key = times_key(package.sha256)
     kept = folder.read("threads.json")
-    known = {} if again else _times_ms(kept.get(key))
+    known = {} if again else times_ms(kept.get(key))
 
     def measure(threads: int) -> float:
         interpreter = single if threads == 1 else Interpreter(package.model_path, threads)
         return median_invoke_ms(interpreter, TUNING_INVOKES)
 
-    threads, times_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
-    if times_ms != known:
-        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in times_ms.items()}})
-        log.info("threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in times_ms.items()})
+    threads, measured_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
+    if measured_ms != known:
+        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in measured_ms.items()}})
+        log.info(
+            "threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in measured_ms.items()}
+        )
     return threads

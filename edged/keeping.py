@@ -14,16 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import app
+from edged import app, trusted
 from edged.config import Config
 from edged.core.errors import CameraError, ModelError, RunError
 from edged.core.stats import Ring
 from edged.core.types import FULL, Frame, Region
-from edged.edges import board, camera_file
+from edged.edges import camera_file
 from edged.edges.state_folder import StateFolder, state_root
-from edged.edges.tflite import RUNTIME, TfliteClassifier
+from edged.edges.tflite import TfliteClassifier
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove
 from edged.modelstore.installation import changing
+from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
 
 log = logging.getLogger("edged")
@@ -50,7 +51,7 @@ class Listed:
     size_bytes: int | None
     licence: str | None
     signed_by: str | None
-    invoke_ms: dict[str, float]
+    invoke_ms: dict[int, float]
     active: bool
     folder: str
     trouble: str | None
@@ -71,7 +72,7 @@ class Keeper:
     def __init__(self, config: Config | None, root: Path | None = None) -> None:
         self._config = config
         self._root = root or state_root()
-        self.trust: Trust = app.trust(config, self._root)
+        self.trust: Trust = trusted.trust(config, self._root)
         self.store = self._root / "models"
         self._folders = app.model_folders(self._root)
 
@@ -94,18 +95,17 @@ class Keeper:
         try:
             told = manifest.read(folder)
             size_bytes = sum((folder / file).stat().st_size for file in told.files)
-            key = f"{told.files['model.tflite'][:16]} {RUNTIME} {board.model_name()}"
+            measured = app.times_ms(times.get(app.times_key(told.files[MODEL])))
         except (ModelError, KeyError, OSError) as error:
             sentence = str(error) if isinstance(error, ModelError) else f"{folder}: its files are not complete"
             return Listed(name, None, None, None, None, {}, active, str(folder), sentence)
-        measured = times.get(key)
         return Listed(
             name,
             told.version,
             size_bytes,
             told.licence,
             self.trust.signed_by(folder),
-            measured if isinstance(measured, dict) else {},
+            measured,
             active,
             str(folder),
             self.trust.trouble(folder) if self.trust.policy != "off" else None,

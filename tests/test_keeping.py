@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged import app
+from edged import app, trusted
 from edged.config import load as load_config
 from edged.core.errors import ModelError, RunError
 from edged.keeping import Keeper
@@ -104,7 +104,10 @@ def test_what_is_listed(tmp_path, root):
     assert new.size_bytes == sum(file.stat().st_size for file in package.folder.rglob("*") if file.is_file()) - sum(
         (package.folder / name).stat().st_size for name in ("model.toml",)
     )
-    assert list(new.invoke_ms) == ["1"]
+    assert list(new.invoke_ms) == [1]
+    (root / "threads.json").write_text(json.dumps({app.times_key(package.sha256): {"1": "fast", "2": 3}}))
+    again = next(one for one in keeper.listed() if one.version == "2.0.0")
+    assert again.invoke_ms == {2: 3.0}
     assert (new.licence, new.signed_by, new.trouble) == (package.licence, None, None)
     assert "schema" in str(listed["broken", None].trouble)
 
@@ -181,7 +184,7 @@ def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, 
         app.fit(config(), root)
     signature.sign_folder(folder, key[0])
     assert app.fit(config(), root).package.version == "2.0.0"
-    over = app.trust(config(), root)
+    over = trusted.trust(config(), root)
     assert over.today is None or over.today >= datetime.date(2026, 1, 1)
 
 

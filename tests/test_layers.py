@@ -21,7 +21,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
-    "edged.pulling",
+    *("edged.pulling", "edged.trusted"),
 )
 
 SEEING = ("edged.config", "edged.cli")

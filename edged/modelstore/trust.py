@@ -163,7 +163,10 @@ def _statement_trouble(path: Path, told: Manifest, key: str, highest: str) -> st
         return f"{path}: is no signed downgrade; expected what `edged model sign --downgrade-from` prints"
     if signature.check(body, signature.STATEMENT, signed, path) != key:
         return f"{path}: is signed by another key than the model"
-    table = tomllib.loads(body.decode())
+    try:
+        table = tomllib.loads(body.decode())
+    except (ValueError, RecursionError):
+        return f"{path}: is no signed downgrade; expected what `edged model sign --downgrade-from` prints"
     expected = {"schema": 1, "name": told.name, "version": told.version, "from": highest}
     if table != expected:
         said = f"{table.get('name')} from {table.get('from')} to {table.get('version')}"

@@ -37,7 +37,7 @@ def _cells(one: dict[str, object]) -> tuple[str, ...]:
     measured = ""
     if isinstance(times, dict) and times:
         threads, ms = min(times.items(), key=lambda pair: float(pair[1]))
-        measured = f"{float(ms):.1f} ms, {threads} {'thread' if threads == '1' else 'threads'}"
+        measured = f"{float(ms):.1f} ms, {threads} {'thread' if threads == 1 else 'threads'}"
     return (
         "*" if one["active"] else "",
         str(one["name"]),

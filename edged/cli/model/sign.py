@@ -22,12 +22,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Signs; says the public key as the configuration wants it."""
-    from edged.modelstore import load, manifest, signature, trust
+    from edged.core.errors import RunError
 
     if (args.key is None) == (args.new_key is None) or (args.folder is None and args.new_key is None):
         args.usage("expected --new-key FILE, or --key FILE and FOLDER")
     if args.downgrade_from and (args.folder is None or args.new_key is not None):
         args.usage("--downgrade-from goes with --key FILE and FOLDER")
+    try:
+        return _sign(args)
+    except OSError as error:
+        raise RunError(f"{error.filename}: {error.strerror}; expected a place that can be written") from None
+
+
+def _sign(args: argparse.Namespace) -> int:
+    from edged.modelstore import load, manifest, signature, trust
+
     if args.downgrade_from:
         statement = trust.downgrade(manifest.read(args.folder), args.downgrade_from, args.key)
         sys.stdout.write(statement.decode())

@@ -1,0 +1,35 @@
+"""From what a configuration says of signatures to who judges models by it. Part of the composition root."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from pathlib import Path
+
+from edged.config import Config
+from edged.core.errors import ModelError
+from edged.edges.clock import SystemClock
+from edged.modelstore import Trust
+
+log = logging.getLogger("edged")
+
+
+def trust(config: Config | None, root: Path) -> Trust:
+    """The configuration's keys and policy; without a configuration nothing is asked for.
+
+    Args:
+        root: the state root.
+    """
+    if config is None:
+        return Trust(store=root / "models")
+    keys = {key: name for name, _, key in (one.partition(":") for one in config.model.trusted_keys)}
+    today = datetime.datetime.now(datetime.UTC).date() if SystemClock().is_synced() else None
+    return Trust(config.model.policy, keys, root / "models", today)
+
+
+def accept(config: Config, root: Path, folder: Path) -> None:
+    """What runs is the oldest that may run from now on; a disk that cannot note it is no reason to stop."""
+    try:
+        trust(config, root).accept(folder)
+    except (OSError, ModelError) as error:
+        log.warning("it cannot be kept which version was accepted (%s); going on without", error)

@@ -10,16 +10,16 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 
 from edged import trusted
 from edged.config import Config, resolve
+from edged.core import last_exit
 from edged.core.errors import ConfigError, EdgedError, ModelError, RunError
 from edged.core.labels import fit_model
 from edged.core.settings import Settings
@@ -27,7 +27,7 @@ from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, ModelSpec, Region
 from edged.device import Device, Fitted, Report
-from edged.edges import board, camera_file, memory
+from edged.edges import board, camera_file, memory, systemd
 from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
@@ -171,8 +171,11 @@ def run(
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
     trusted.accept(config, root, fitted.package.folder)
-    last_exit = _last_exit(folder.read("last_exit.json"))
-    folder.write("last_exit.json", {"code": None, "reason": "killed, or the power went"})
+    kept = last_exit.read(folder.read("last_exit.json"))
+    last = last_exit.refined(kept, systemd.last_result(), systemd.watchdog_s())
+    if last is not None and last["code"] != 0:
+        log.warning("the last run ended: %s", last["reason"])
+    folder.write("last_exit.json", last_exit.OPEN)
     try:
         interpreter, threads = _interpreter(config, fitted, StateFolder(root))
         device = Device(
@@ -183,7 +186,7 @@ def run(
             StateFolder(root),
             stop,
             restart or stop.set,
-            last_exit=last_exit,
+            last_exit=last,
             print_events=print_events,
         )
         try:
@@ -223,14 +226,6 @@ def times_ms(kept: object) -> dict[int, float]:
         for threads, ms in entries
         if str(threads).isdecimal() and isinstance(ms, int | float) and 0 < ms < math.inf
     }
-
-
-def _last_exit(kept: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the file says of the last end; nothing that a damaged one may hold besides goes out."""
-    code, reason = kept.get("code"), kept.get("reason")
-    if not isinstance(reason, str) or not isinstance(code, int | None):
-        return None
-    return {"code": code, "reason": reason[:200]}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edged import loop, parts
@@ -17,6 +18,7 @@ from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import Message, ModelSpec, Region, Rule
+from edged.duties.checkup import Checkup
 from edged.duties.control import Control
 from edged.duties.namesake import Namesake
 from edged.duties.pause import PausableCamera
@@ -120,7 +122,7 @@ class Device:
         self.durable = parts.outbox(config, folder, self.clock, fitted.spec)
         self.outbox: Outbox = PrintingOutbox(self.durable, self.topics) if print_events else self.durable
         settings = Settings.load(folder.read("settings.json"), fitted.rules)
-        vitals = self._vitals(threads)
+        self.vitals = vitals = self._vitals(threads, folder.path)
 
         def describe() -> Message:
             return vitals.info(last_exit, settings.rules(), settings.sources())
@@ -139,16 +141,13 @@ class Device:
             restart=restart,
         )
         self._build_watchers(root, describe)
-        if not interpreter.xnnpack:
-            text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
-            self.problems.set("xnnpack_inactive", text, self.clock.monotonic())
-            log.warning("%s", text)
+        self._tell_of_the_start(interpreter)
 
     def run(self, on_turn: Callable[[Report], None] | None) -> None:
         """Runs the loop, then says what remains to be said."""
         self._wire()
         systemd = Systemd(self.clock)
-        turns = [systemd.beat, self.control.turn, self.namesake.turn, self.upkeep.turn]
+        turns = [systemd.beat, self.control.turn, self.namesake.turn, self.upkeep.turn, self.checkup.turn]
         if self.announcement is not None:
             turns.append(self.announcement.turn)
             self.announcement.start()
@@ -156,6 +155,7 @@ class Device:
             turns.append(lambda: on_turn(self.report()))
         self.durable.close_open()
         memory.give_back_after_start()
+        self.vitals.begin()
         self.control.start()
         self.publisher.start()
         systemd.ready()
@@ -189,7 +189,7 @@ class Device:
             invoke_ms=self.invoke_ms,
         )
 
-    def _vitals(self, threads: int) -> Vitals:
+    def _vitals(self, threads: int, folder: Path) -> Vitals:
         return Vitals(
             self._config,
             self.topics,
@@ -201,7 +201,20 @@ class Device:
             self.outbox,
             self.problems,
             self.invoke_ms,
+            folder,
         )
+
+    def _tell_of_the_start(self, interpreter: Interpreter) -> None:
+        """What is wrong from the start on, and stays so until the next one."""
+        now_s = self.clock.monotonic()
+        if not interpreter.xnnpack:
+            text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
+            self.problems.set("xnnpack_inactive", text, now_s)
+            log.warning("%s", text)
+        exposed = [".".join(key) for key, _ in self._config.exposed_secrets()]
+        if exposed:  # the journal has it already, with the path
+            text = f"every user of the board can read the file of {' and of '.join(exposed)}: chmod o-r, then restart"
+            self.problems.set("secret_exposed", text, now_s)
 
     def _publisher(self, info: Message, vitals: Vitals) -> MqttPublisher:
         return MqttPublisher(
@@ -226,6 +239,7 @@ class Device:
         )
         self.namesake = Namesake(self.topics.info, board.board_id(), self.clock, self.problems, self.publisher.drop)
         self.upkeep = Upkeep(self.clock, self.problems, self.durable, lambda: self.publisher.retain(describe()))
+        self.checkup = Checkup(self.clock, self.problems, self.vitals.condition)
 
     def _wire(self) -> None:
         def received(message: Received) -> None:

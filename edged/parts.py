@@ -47,7 +47,7 @@ def camera(
         return least_scale(regions, input_size, (width_px, height_px), rotate_deg)
 
     return CaptureCamera(
-        _source(config, clock, stop),
+        source(config, clock, stop),
         clock,
         table.fps,
         rotate_deg=rotate_deg,
@@ -65,7 +65,8 @@ def _stall_s(table: CameraTable) -> float:
     return KEY_STALL_S if table.key_frames_only else STALL_S  # key frames are up to 20 s apart
 
 
-def _source(config: Config, clock: Clock, stop: threading.Event) -> Source:
+def source(config: Config, clock: Clock, stop: threading.Event) -> Source:
+    """What the camera is driven by, closed."""
     table = config.camera
     if table.scheme == "file":
         return FileSource(table.path, table.fps, table.pace, table.at_end, clock, stop)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
-from edged.core.errors import CameraError, CameraHung, ConfigError, EdgedError, ModelError
+from edged.core.errors import CameraError, CameraHung, ConfigError, EdgedError, ModelError, RunError
 from edged.core.shot import PictureFormat, Shot
 from edged.core.types import Decision, Event, Frame, Look, Message, Region, Scores, WallTime
 
 __all__ = [
     "Acknowledged", "Broker", "Camera", "CameraError", "CameraHung", "Classifier", "Clock", "ConfigError", "Connected",
     "Disconnected", "EdgedError", "Gate", "Heartbeat", "ModelError", "Notice", "Outbox", "OutboxCounts", "Publisher",
-    "Received", "Source", "Stop",
+    "Received", "RunError", "Source", "Stop",
 ]  # fmt: skip
 
 
@@ -211,7 +211,11 @@ class Broker(Protocol):
         """Begins to connect, for ever."""
 
     def poll(self) -> Notice | None:
-        """The next thing that happened, oldest first; None when nothing did."""
+        """The next thing that happened, oldest first; None when nothing did.
+
+        Raises:
+            RunError: the network thread hangs, or has ended by itself once more: only a new process can mend that.
+        """
 
     def publish(self, message: Message) -> int | None:
         """Hands a message to the network thread: its id until it is acknowledged; None when it was not taken."""

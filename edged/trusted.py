@@ -23,7 +23,10 @@ def trust(config: Config | None, root: Path) -> Trust:
     if config is None:
         return Trust(store=root / "models")
     keys = {key: name for name, _, key in (one.partition(":") for one in config.model.trusted_keys)}
-    today = datetime.datetime.now(datetime.UTC).date() if SystemClock().is_synced() else None
+    clock = SystemClock()
+    now = clock.label(clock.monotonic())
+    # The one decision by the wall clock, once at the start, and only where somebody vouches for it.
+    today = datetime.datetime.fromtimestamp(now.utc_s, datetime.UTC).date() if now.clock == "synced" else None
     return Trust(config.model.policy, keys, root / "models", today)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import edged
 from edged.config import Config
 from edged.core import wire
+from edged.core.condition import Condition
 from edged.core.problems import Problems
 from edged.core.stats import Rate, Ring
 from edged.core.types import Message, ModelSpec, Rule
@@ -18,7 +20,11 @@ from edged.ports import Clock, Outbox
 
 
 class Vitals:
-    """Makes `D/info` and `D/health` from the objects of a run; asks each for a figure and keeps none."""
+    """Makes `D/info` and `D/health` from the objects of a run; asks each for a figure and keeps hardly any.
+
+    Args:
+        folder: the state folder, for what is free on its disk.
+    """
 
     def __init__(
         self,
@@ -32,11 +38,38 @@ class Vitals:
         outbox: Outbox,
         problems: Problems,
         invoke_ms: Ring,
+        folder: Path,
     ) -> None:
         self._config, self._topics, self._spec, self._threads = config, topics, spec, threads
         self._clock, self._camera, self._classifier, self._outbox = clock, camera, classifier, outbox
         self._problems, self._invoke_ms = problems, invoke_ms
+        self._folder = folder
         self._rate = Rate(clock.monotonic())
+        self._begun_mb: float | None = None
+        self._memory_limit_mb: float | None = None
+        self._synced_s = clock.monotonic()
+
+    def begin(self) -> None:
+        """The loop is about to turn: what the process takes now decides how much it may take."""
+        self._begun_mb = board.anonymous_mb()
+        self._memory_limit_mb = None if self._begun_mb is None else board.memory_limit_mb(self._begun_mb)
+
+    def condition(self) -> Condition:
+        """How the board and the process are now."""
+        now_s = self._clock.monotonic()
+        if self._clock.is_synced():
+            self._synced_s = now_s
+        return Condition(
+            anonymous_mb=board.anonymous_mb(),
+            begun_mb=self._begun_mb,
+            memory_limit_mb=self._memory_limit_mb,
+            memory_cgroup=board.memory_cgroup(),
+            disk_free_mb=board.disk_free_mb(self._folder),
+            soc_temp_c=board.soc_temp_c(),
+            undervoltage=board.undervoltage(),
+            throttled=board.throttled(),
+            unsynced_s=now_s - self._synced_s or None,
+        )
 
     def info(self, last_exit: Mapping[str, Any] | None, rules: Sequence[Rule], sources: Mapping[str, Any]) -> Message:
         """The description.
@@ -86,9 +119,7 @@ class Vitals:
                 "last_seq": counts.last_seq,
             },
             rss_mb=board.rss_mb(),
-            soc_temp_c=board.soc_temp_c(),
-            undervoltage=board.undervoltage(),
-            throttled=board.throttled(),
+            condition=self.condition(),
             clock_synced=self._clock.is_synced(),
             problems=[(problem, self._clock.label(problem.since_s)) for problem in self._problems.all()],
         )

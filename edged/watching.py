@@ -58,7 +58,7 @@ def watch(
             ever.set()
         waiting.put(functools.partial(on_state, text))
 
-    subscriber = _subscriber(config, [watched(config, all_devices)], heard, changed)
+    subscriber = viewer(config, [watched(config, all_devices)], heard, changed)
     subscriber.start(0.0)
     try:
         while not stop.is_set():
@@ -123,7 +123,7 @@ def _clear_once(
             trouble.append(text)
         answered.set()
 
-    subscriber = _subscriber(config, [f"{topics.root}/#", description], heard, changed)
+    subscriber = viewer(config, [f"{topics.root}/#", description], heard, changed)
     try:
         subscriber.start(0.0)
         answered.wait(ANSWER_S)
@@ -153,7 +153,7 @@ def _await_last_word(config: Config, topics: wire.Topics, seconds: float) -> Non
         if payload == wire.OFFLINE:
             said.set()
 
-    subscriber = _subscriber(config, [topics.availability], heard, lambda _: None)
+    subscriber = viewer(config, [topics.availability], heard, lambda _: None)
     try:
         subscriber.start(ANSWER_S)
         said.wait(seconds)
@@ -181,12 +181,13 @@ def _expect(refused: Mapping[str, str]) -> None:
         raise EdgedError(f"the broker does not clear {topic} ({reason}); expected a login that may publish there")
 
 
-def _subscriber(
+def viewer(
     config: Config,
     topics: list[str],
     on_message: Callable[[str, bytes, bool], None],
     on_state: Callable[[str | None], None],
 ) -> Subscriber:
+    """A connection for a person, not yet begun; what the callbacks get says `watch`."""
     mqtt = config.mqtt
     context = None
     if mqtt.tls is not None:

@@ -7,10 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from types import TracebackType
 
 import numpy as np
 
+from edged.core.condition import Condition
 from edged.core.types import (
     FULL,
     Activation,
@@ -91,6 +93,12 @@ def model(
         activation=activation,
         background=None,
     )
+
+
+def condition(**figures: float | bool | None) -> Condition:
+    """A board without any sensor, but for the figures that the test is about."""
+    names = [field.name for field in fields(Condition)]
+    return Condition(**{**dict.fromkeys(names), **figures})  # type: ignore[arg-type]
 
 
 REGION = Region("full", FULL, "stretch")

@@ -19,8 +19,9 @@ Box = SqliteOutbox | DurableOutbox | MemoryOutbox
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    """Bounds that no test meets unless it asks for it."""
-    return {"max_rows": 50_000, "max_bytes": 1 << 25, "max_age_s": WEEK_S, "keep_delivered_s": 86_400.0, **changes}
+    """Bounds that no test meets unless it asks for it; answers are stored at the next turn."""
+    bounds = {"max_rows": 50_000, "max_bytes": 1 << 25, "max_age_s": WEEK_S, "keep_delivered_s": 86_400.0}
+    return {**bounds, "settle_s": 0.0, **changes}
 
 
 def sqlite(path: Path, clock: FakeClock | None = None, boot_id: str = "boot", **changes: Any) -> SqliteOutbox:

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import EMULATED
 
 NAMES = (
+    "appliance",
     "bars",
     "cameras",
     "delay",
@@ -28,3 +29,18 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_can_be_imported(name):
     importlib.import_module(f"benchmarks.{name}")
+
+
+@pytest.mark.skipif(EMULATED, reason="text alone; the same files")
+def test_a_row_of_the_appliance_that_was_not_measured_says_so():
+    rows = importlib.import_module("benchmarks.appliance").rows({"camera: stall": "told | in time"})
+    measured = {what: text for what, _, text, _ in rows}
+    assert measured.pop("stalled camera") == "told \\| in time"
+    assert set(measured.values()) == {"**not measured**"}
+
+
+@pytest.mark.skipif(EMULATED, reason="text alone; the same files")
+def test_results_of_one_row_are_told_apart_by_their_names():
+    found = {"full card": "told", "read-only card": "told, too"}
+    rows = importlib.import_module("benchmarks.appliance").rows(found)
+    assert "full card: told; read-only card: told, too" in [text for _, _, text, _ in rows]

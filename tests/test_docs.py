@@ -21,7 +21,7 @@ from edged import cli
 from edged.cli import model
 from edged.config import load
 from edged.config.problems import TABLES
-from edged.core import types, wire
+from edged.core import findings, types, wire
 from edged.duties import publisher
 from edged.edges import outbox_fallback
 from edged.modelstore import catalogue, manifest
@@ -32,6 +32,7 @@ README, CONFIG, MODELS, MQTT = (
     ROOT / name for name in ("README.md", "docs/config.md", "docs/models.md", "docs/mqtt.md")
 )
 GLOSSARY, NODE_RED = ROOT / "docs" / "glossary.md", ROOT / "docs" / "node-red.md"
+DOCTOR = ROOT / "docs" / "doctor.md"
 PAYLOADS = ("Pipeline", "State", "Event", "Info", "Health")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -200,7 +201,7 @@ def test_mqtt_page_has_every_topic_and_no_other() -> None:
 def test_no_page_names_a_topic_that_does_not_exist(page: Path) -> None:
     named = re.findall(r"`(D/[^`]*)`", prose(page))
     allowed = topics() | {"D/event", "D/backlog", "D/event/#", "D/backlog/#"}
-    allowed |= {f"D/response/{word}" for word in ("enabled", "threshold", "unknown")}
+    allowed |= {f"D/response/{word}" for word in ("enabled", "threshold", "unknown", "doctor")}
     assert [topic for topic in named if topic not in allowed] == []
 
 
@@ -299,6 +300,12 @@ def test_models_page_has_every_model_command_with_its_options(capsys: pytest.Cap
             cli.main(["model", line.split()[0], "--help"])
         known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--config"}
         assert set(re.findall(r"--[a-z-]+", line)) == known, line
+
+
+def test_doctor_page_has_every_check_status_and_key_and_no_other() -> None:
+    assert rows(section(DOCTOR, "The lines"), "line") == list(findings.CHECKS)
+    assert rows(section(DOCTOR, "The table"), "status") == list(findings.STATUSES)
+    assert rows(section(DOCTOR, "`--json`"), "key") == list(fields(schema("doctor")))
 
 
 @each_page

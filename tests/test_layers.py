@@ -20,8 +20,8 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 
 COMPOSITION = (
     *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
-    *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
-    *("edged.pulling", "edged.trusted"),
+    *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing", "edged.doctor"),
+    *("edged.keeping", "edged.pulling", "edged.trusted"),
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -57,8 +57,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "edged.cli": (
-        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.keeping"),
-        *("edged.pulling", "edged.config", "edged.modelstore"),
+        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.doctor"),
+        *("edged.keeping", "edged.pulling", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }
@@ -170,6 +170,25 @@ def test_a_file_holds_one_noun(path: Path) -> None:
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
     assert [path.name for path in FILES if path.stem in VAGUE_NAMES] == []
+
+
+WALL_CLOCK = {"time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "time.strftime"}
+WALL_CLOCK |= {f"{kind}.{name}" for kind in ("datetime", "date") for name in ("now", "utcnow", "today")}
+LABELLING = {"edged.edges.clock", "edged.edges.identity", "edged.cli.watch"}
+"""Labels, the first half of an event's id, and the hour that a person reads beside a line."""
+
+
+def wall_clock_readings(source: str) -> set[str]:
+    """What of a source reads the wall clock."""
+    nodes = ast.walk(ast.parse(source))
+    words = {".".join(ast.unparse(node).split(".")[-2:]) for node in nodes if isinstance(node, ast.Attribute)}
+    return words & WALL_CLOCK
+
+
+def test_the_wall_clock_labels_and_decides_nothing() -> None:
+    """It may be stepped by years while the daemon runs."""
+    assert {module_name(path) for path in FILES if wall_clock_readings(path.read_text(encoding="utf-8"))} == LABELLING
+    assert wall_clock_readings("import datetime\nx = datetime.datetime.now().year") == {"datetime.now"}
 
 
 def test_only_the_two_top_rooms_see_a_config() -> None:

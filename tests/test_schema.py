@@ -19,6 +19,7 @@ from edged.core.settings import Settings
 from edged.core.stats import Percentiles
 from edged.core.trigger import Trigger
 from edged.core.types import Event, InputSpec, Message, ModelSpec, Quantization, Rule, TensorSpec, WallTime
+from tests.fakes import condition
 
 NAMES = ("event", "health", "info", "pipeline", "request", "response", "state")
 ID = "01JD9Z6S3V5K7M1N3P5Q7R9T0W"
@@ -93,9 +94,7 @@ def health(**changes: Any) -> Message:
         "frame_age_ms": None,
         "outbox": nothing,
         "rss_mb": None,
-        "soc_temp_c": None,
-        "undervoltage": None,
-        "throttled": None,
+        "condition": condition(),
         "clock_synced": False,
         "problems": [],
     }
@@ -154,13 +153,23 @@ def messages() -> Iterator[tuple[str, Message]]:
             frame_age_ms=0,
             outbox={"rows": 1000, "bytes": 1, "oldest_s": 0.0, "dropped": 7, "first_seq": 1, "last_seq": 1001},
             rss_mb=99.5,
-            soc_temp_c=-40.0,
-            undervoltage=True,
-            throttled=False,
+            condition=condition(
+                anonymous_mb=53.0,
+                begun_mb=50.0,
+                memory_limit_mb=242.0,
+                memory_cgroup=False,
+                disk_free_mb=0.0,
+                soc_temp_c=-40.0,
+                undervoltage=True,
+                throttled=False,
+                unsynced_s=7.0,
+            ),
             clock_synced=True,
             problems=[(replace(everything, code=code), NOW) for code in wire.PROBLEM_CODES],
         ),
     )
+    endless = [(Problem(code, '"' * 10_000, 1.0), LATE) for code in wire.PROBLEM_CODES]
+    yield "health", health(frames=2**53, drops=2**53, invoke_ms=Percentiles(1e6, 1e6, 1e6), problems=endless)
 
 
 def words(of: dict[str, Any], key: str) -> list[str]:
@@ -194,7 +203,7 @@ each_message = pytest.mark.parametrize(("name", "message"), MESSAGES)
 
 def test_schemas_are_package_data() -> None:
     found = {path.name for path in (files("edged") / "schema").iterdir() if path.name.endswith(".json")}
-    assert found == {f"{name}.json" for name in NAMES}
+    assert found == {f"{name}.json" for name in (*NAMES, "doctor")}  # that one is no payload, see tests/core
 
 
 @pytest.mark.parametrize("name", NAMES)

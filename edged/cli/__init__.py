@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "run the daemon",
     "demo": "the whole pipeline on a bundled clip, with a broker and a subscriber on this machine",
     "check": "validate the configuration, the model and their fit",
+    "doctor": "look for what ails the board, its camera and its broker, and say what to do",
     "cameras": "list the cameras of this machine, with what each can do",
     "classify": "score still images",
     "bench": "measure the loop against bare invoke()",

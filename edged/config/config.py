@@ -7,6 +7,7 @@ traceback of a `Config` can carry it.
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +76,16 @@ class Config:
     def camera_password(self) -> str | None:
         """The camera's password, as `password`."""
         return self._read("camera", self.camera_password_path())
+
+    def exposed_secrets(self) -> list[tuple[tuple[str, ...], Path]]:
+        """The files of passwords and keys that every user of the board may read, with the key that names each."""
+        tls = self.mqtt.tls
+        named: list[tuple[tuple[str, ...], Path | None]] = [
+            (("mqtt", "password_file"), self.password_path()),
+            (("camera", "password_file"), self.camera_password_path()),
+            (("mqtt", "tls", "key_file"), Path(tls.key_file) if tls and tls.key_file else None),
+        ]
+        return [(key, path) for key, path in named if path is not None and path.stat().st_mode & stat.S_IROTH]
 
     def _read(self, table: str, path: Path | None) -> str | None:
         if path is None:

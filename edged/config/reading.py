@@ -7,7 +7,6 @@ about another. The words for what pydantic finds are in `problems.py`, types and
 from __future__ import annotations
 
 import re
-import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -186,12 +185,5 @@ def _warnings(config: Config) -> Iterator[str]:
     if re.search(r"(?i)[?&;/](pass|passwd|password|pwd)=", config.camera.source):
         text = "the address seems to hold a password; a camera that takes username and password_file keeps it to itself"
         yield config.problem(("camera", "source"), text)
-    tls = config.mqtt.tls
-    for key, path in (
-        (("mqtt", "password_file"), config.password_path()),
-        (("camera", "password_file"), config.camera_password_path()),
-        (("mqtt", "tls", "key_file"), Path(tls.key_file) if tls and tls.key_file else None),
-    ):
-        if path is not None and path.stat().st_mode & stat.S_IROTH:
-            text = f"every user of this device can read {path}; take that right away with chmod o-r"
-            yield config.problem(key, text)
+    for key, secret in config.exposed_secrets():
+        yield config.problem(key, f"every user of this device can read {secret}; take that right away with chmod o-r")

@@ -15,7 +15,7 @@ from pydantic import PlainValidator as Plain
 
 from edged.config import values
 from edged.config.certificates import check_authority, check_certificate, check_key
-from edged.config.password import read_password
+from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, as_handed, read_password
 from edged.core.types import Box, Fit
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
@@ -115,7 +115,7 @@ class CameraTable(Table):
     @classmethod
     def _readable(cls, value: str, info: ValidationInfo) -> str:
         _check_belongs(NETWORK_SCHEMES, info)
-        return _password_file(value, info)
+        return _password_file(value, CAMERA_CREDENTIAL, info)
 
 
 def _check_belongs(schemes: tuple[str, ...], info: ValidationInfo) -> None:
@@ -124,12 +124,12 @@ def _check_belongs(schemes: tuple[str, ...], info: ValidationInfo) -> None:
         raise ValueError(f"belongs to {' and '.join(schemes)} cameras only; take it out")
 
 
-def _password_file(value: str, info: ValidationInfo) -> str:
+def _password_file(value: str, credential: str, info: ValidationInfo) -> str:
     if info.data.get("username", "") is None:
         raise ValueError("a password needs a username beside it")
-    path = values.anchored(value, info)
-    read_password(Path(path))
-    return path
+    path = as_handed(Path(values.anchored(value, info)), credential)
+    read_password(path)
+    return str(path)
 
 
 class ModelTable(Table):
@@ -250,7 +250,7 @@ class MqttTable(Table):
     @field_validator("password_file")
     @classmethod
     def _readable(cls, value: str, info: ValidationInfo) -> str:
-        return _password_file(value, info)
+        return _password_file(value, MQTT_CREDENTIAL, info)
 
 
 class OutboxTable(Table):

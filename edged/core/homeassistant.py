@@ -154,9 +154,24 @@ def _of_rule(topics: wire.Topics, rule: Rule, *, commands: bool) -> dict[str, di
 
 def _of_device(topics: wire.Topics) -> dict[str, dict[str, Any]]:
     """What the pipeline does and how the device is."""
+    health = _figures() | _conditions(topics)
+    for component in health.values():
+        component |= {"ent_cat": "diagnostic", "stat_t": topics.health, "exp_aft": HEALTH_EXPIRES_S}
+    pipeline = {
+        "p": "sensor",
+        "name": "Pipeline",
+        "ent_cat": "diagnostic",
+        "dev_cla": "enum",
+        "ops": list(get_args(PipelineState)),
+        "stat_t": topics.pipeline,
+        "val_tpl": "{{ value_json.state }}",
+    }
+    return {"pipeline": pipeline, **health}
+
+
+def _figures() -> dict[str, dict[str, Any]]:
     figure: dict[str, Any] = {"p": "sensor", "stat_cla": "measurement"}
-    problem = {"p": "binary_sensor", "dev_cla": "problem"}
-    health: dict[str, dict[str, Any]] = {
+    return {
         "fps": {**figure, "name": "Frame rate", "unit_of_meas": "fps", "val_tpl": "{{ value_json.fps }}"},
         "soc_temp": {
             **figure,
@@ -171,8 +186,22 @@ def _of_device(topics: wire.Topics) -> dict[str, dict[str, Any]]:
             "unit_of_meas": "events",
             "val_tpl": "{{ value_json.outbox.rows }}",
         },
+        "disk_free": {
+            **figure,
+            "name": "Free disk",
+            "dev_cla": "data_size",
+            "unit_of_meas": "MB",
+            "val_tpl": "{{ value_json.disk_free_mb }}",
+        },
+    }
+
+
+def _conditions(topics: wire.Topics) -> dict[str, dict[str, Any]]:
+    problem = {"p": "binary_sensor", "dev_cla": "problem"}
+    return {
         "clock_synced": {"p": "binary_sensor", "name": "Clock synced", "val_tpl": _yes_or_no("clock_synced")},
         "undervoltage": {**problem, "name": "Under-voltage", "val_tpl": _yes_or_no("undervoltage")},
+        "throttled": {**problem, "name": "Throttled", "val_tpl": _yes_or_no("throttled")},
         "problem": {
             **problem,
             "name": "Problem",
@@ -181,18 +210,6 @@ def _of_device(topics: wire.Topics) -> dict[str, dict[str, Any]]:
             "json_attr_tpl": "{{ {'problems': value_json.problems} | tojson }}",
         },
     }
-    for component in health.values():
-        component |= {"ent_cat": "diagnostic", "stat_t": topics.health, "exp_aft": HEALTH_EXPIRES_S}
-    pipeline = {
-        "p": "sensor",
-        "name": "Pipeline",
-        "ent_cat": "diagnostic",
-        "dev_cla": "enum",
-        "ops": list(get_args(PipelineState)),
-        "stat_t": topics.pipeline,
-        "val_tpl": "{{ value_json.state }}",
-    }
-    return {"pipeline": pipeline, **health}
 
 
 def _controls(topics: wire.Topics) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edged.core.condition import Condition
 from edged.core.problems import Problem
 from edged.core.stats import Percentiles
 from edged.core.types import Event, Message, ModelSpec, PipelineState, Rule, State, WallTime
@@ -23,6 +24,8 @@ LIVE_AGE_S = 30.0
 ONLINE, OFFLINE = b"online", b"offline"
 MAX_SENTENCE_BYTES = 200
 """Sentences come from drivers and brokers too; a payload must stay within its 4,096 bytes whatever they say."""
+MAX_PROBLEMS_BYTES = 2000
+"""Of the sentences of all problems together: with every problem at once they are shorter."""
 MAX_ERROR_BYTES = 500
 """There is one error in a response, and it says what to do."""
 
@@ -30,11 +33,18 @@ PROBLEM_CODES = (
     "broker_lost",
     "camera_fault",
     "camera_lost",
+    "clock_unsynced",
+    "disk_low",
     "event_refused",
+    "hot",
+    "memory_high",
     "name_in_use",
     "outbox_damaged",
     "outbox_disk",
     "outbox_full",
+    "secret_exposed",
+    "throttled",
+    "undervoltage",
     "xnnpack_inactive",
 )
 
@@ -194,13 +204,12 @@ def health(
     frame_age_ms: int | None,
     outbox: Mapping[str, int | float | None],
     rss_mb: float | None,
-    soc_temp_c: float | None,
-    undervoltage: bool | None,
-    throttled: bool | None,
+    condition: Condition,
     clock_synced: bool,
     problems: Sequence[tuple[Problem, WallTime]],
 ) -> Message:
     """How it goes; a figure whose source does not exist on this board is null."""
+    each_bytes = min(MAX_SENTENCE_BYTES, MAX_PROBLEMS_BYTES // max(1, len(problems)))
     payload = {
         "schema": SCHEMA,
         "fps": _rounded(fps, 2),
@@ -210,12 +219,16 @@ def health(
         "frame_age_ms": frame_age_ms,
         "outbox": dict(outbox),
         "rss_mb": _rounded(rss_mb, 1),
-        "soc_temp_c": _rounded(soc_temp_c, 1),
-        "undervoltage": undervoltage,
-        "throttled": throttled,
+        "anonymous_mb": _rounded(condition.anonymous_mb, 1),
+        "memory_limit_mb": _rounded(condition.memory_limit_mb, 1),
+        "memory_cgroup": condition.memory_cgroup,
+        "disk_free_mb": _rounded(condition.disk_free_mb, 1),
+        "soc_temp_c": _rounded(condition.soc_temp_c, 1),
+        "undervoltage": condition.undervoltage,
+        "throttled": condition.throttled,
         "clock_synced": clock_synced,
         "problems": [
-            {"code": problem.code, "text": _sentence(problem.text), "since": iso(since.utc_s)}
+            {"code": problem.code, "text": _sentence(problem.text, each_bytes), "since": iso(since.utc_s)}
             for problem, since in problems
         ],
     }

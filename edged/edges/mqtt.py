@@ -14,6 +14,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -23,16 +24,45 @@ from edged.core.backoff import Backoff
 from edged.core.types import Message
 from edged.edges import mqtt_client
 from edged.edges.tls import TlsContext, explain
-from edged.ports import Clock, Connected, Disconnected, Notice, Received
+from edged.ports import Clock, Connected, Disconnected, Notice, Received, RunError
 
 WILL_DELAY_S = 10
 STOP_WAIT_S = 2.0
 ALIVE_CHECK_S = 5.0
+HUNG_S, CONNECT_HUNG_S = 120.0, 300.0
+"""A network thread turns every second. Only in looking up a name and connecting it may be for minutes: the resolver
+asks several servers several times, each address and each step of TLS has five seconds."""
+DEATHS_S = 600.0
+"""A network thread that ends by itself is replaced; a second one within this time ends the process."""
 
 _NOTICES = 256
 """The loop hands over at most a window of unacknowledged messages, so this is a bound that is never met."""
 _RECEIVED = 64
 """What others send is their affair: in a flood the oldest are lost."""
+
+
+@dataclass
+class _Pulse:
+    """What is known of one client's network thread, also after the client was given up.
+
+    Attributes:
+        missed: how many looks in a row found no turn finished. Looks and not seconds, so that a process that did not
+            run for a minute, its threads with it, is not taken for one whose network thread hangs.
+    """
+
+    client: mqtt_client.Client
+    turns: int = -1
+    missed: int = 0
+
+    def look(self) -> str | None:
+        """Looks at it, every `ALIVE_CHECK_S`: the sentence that ends the process, None while it is well."""
+        turns, self.turns = self.turns, self.client.turns
+        self.missed = self.missed + 1 if turns == self.turns else 0
+        limit_s = CONNECT_HUNG_S if self.client.connecting else HUNG_S
+        if self.missed * ALIVE_CHECK_S < limit_s:
+            return None
+        where = "connecting to the broker" if self.client.connecting else "the network thread"
+        return f"{where} has not come back for {limit_s:g} s: restarting"
 
 
 class PahoBroker:
@@ -72,7 +102,9 @@ class PahoBroker:
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_NOTICES)
         self._received: deque[tuple[int, Received]] = deque(maxlen=_RECEIVED)
         self._backoff = Backoff(first_s=1.0, cap_s=60.0, decay_s=30.0)
-        self._client: paho.Client | None = None
+        self._client: mqtt_client.Client | None = None
+        self._pulses: list[_Pulse] = []
+        self._died_s = float("-inf")
         self._generation = 0
         self._ended = threading.Event()
         self._retry_s: float | None = None
@@ -98,7 +130,7 @@ class PahoBroker:
         now_s = self._clock.monotonic()
         if self._retry_s is not None and now_s >= self._retry_s:
             self._connect()
-        elif self._client is not None and now_s >= self._check_s:
+        elif now_s >= self._check_s:
             return self._check(now_s)
         return None
 
@@ -126,7 +158,7 @@ class PahoBroker:
 
     def stop(self, reason_code: int) -> None:
         """Disconnects and waits a moment for the network thread; a stuck one is left behind, it is a daemon."""
-        self._retry_s = None
+        self._retry_s, self._check_s = None, float("inf")
         client, self._client = self._client, None
         if client is None:
             return
@@ -143,11 +175,19 @@ class PahoBroker:
         self._retry_s = self._clock.monotonic() + random.uniform(0.2 * delay_s, delay_s)  # noqa: S311
 
     def _check(self, now_s: float) -> Notice | None:
-        """Whether the network thread lives: it could only have died of a fault in paho, and it would not say so."""
+        """Whether the network threads live and turn: nobody else would say so."""
         self._check_s = now_s + ALIVE_CHECK_S
-        name = f"paho-mqtt-client-{self._client_id}"
-        if self._notices or any(thread.name == name for thread in threading.enumerate()):
+        self._pulses = [one for one in self._pulses if one.client is self._client or one.client.is_alive]
+        for pulse in self._pulses:
+            reason = pulse.look()
+            if reason is not None and pulse.client.is_alive:
+                raise RunError(reason)
+        if self._client is None or self._client.is_alive or self._notices:
             return None
+        if now_s - self._died_s < DEATHS_S:
+            raise RunError(f"the network thread has ended by itself twice within {DEATHS_S:g} s: restarting")
+        self._died_s = now_s
+        self._client.abandon()
         self._lost()
         return Disconnected("the network thread has ended by itself")
 
@@ -166,6 +206,7 @@ class PahoBroker:
         note = functools.partial(self._note, self._generation)
         mqtt_client.listen(client, note, self._ended, self._filters, self._why)
         self._client = client
+        self._pulses.append(_Pulse(client))
         client.connect_async(self._host, self._port, self._keepalive_s, **mqtt_client.connect_options(self._v5))
         client.loop_start()
 

@@ -51,10 +51,34 @@ paho._socketpair_compat = _wake_pair  # noqa: SLF001
 
 
 class Client(paho.Client):
-    """A client whose network thread survives whatever goes wrong with a connection."""
+    """A client whose network thread survives whatever goes wrong with a connection.
+
+    Attributes:
+        turns: how often the network thread has finished a turn; it does so at least every second, but for `connecting`.
+        connecting: the network thread looks up the broker's name and connects, which may take minutes.
+    """
+
+    turns = 0
+    connecting = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is a network thread."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Closes the sockets of a client whose network thread is gone."""
+        self._reset_sockets()
+
+    def loop_misc(self) -> MQTTErrorCode:
+        """paho's last act of each turn."""
+        code = super().loop_misc()
+        self.turns += 1
+        return code
 
     def reconnect(self) -> MQTTErrorCode:
         """Connects, in the network thread; whatever goes wrong is an OSError, the only error that paho expects."""
+        self.connecting = True
         try:
             return super().reconnect()
         except OSError:
@@ -62,6 +86,9 @@ class Client(paho.Client):
         except Exception as error:
             # A name that cannot be encoded for DNS is a UnicodeError.
             raise OSError(str(error)) from error
+        finally:
+            self.connecting = False
+            self.turns += 1
 
     def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
         # Mosquitto answers a message over its size limit with a code that MQTT 5 does not have there, and paho takes

@@ -103,6 +103,7 @@ class Subscriber:
         stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
         stopping.start()
         stopping.join(STOP_WAIT_S)
+        self._listen_no_more()
 
     def _listen(self, on_message: Callable[[str, bytes, bool], None]) -> None:
         def message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
@@ -120,6 +121,12 @@ class Subscriber:
         self._client.on_subscribe = self._granted
         self._client.on_message = message
         self._client.on_publish = published
+
+    def _listen_no_more(self) -> None:
+        """Lets go of the client, which then closes what it still has open at once and not when the garbage is taken."""
+        client = self._client
+        client.on_pre_connect = client.on_connect = client.on_connect_fail = client.on_disconnect = None
+        client.on_subscribe = client.on_message = client.on_publish = None
 
     def _begins(self, *_: Any) -> None:
         self._answered = self._refused = False

@@ -18,7 +18,11 @@ from edged.edges.outbox_queue import Queue
 from edged.edges.outbox_table import DELIVERED, SET_ASIDE, Bounds, EventTable
 from edged.ports import Clock, OutboxCounts
 
-AGES_CHECKED_EACH_S = 60.0
+AGES_CHECKED_EACH_S = 600.0
+"""What is too old leaves in one transaction with others."""
+SETTLE_S, SETTLED_ROWS = 120.0, 64
+"""So long, and so many, answers wait for the transaction of the next event: a transaction of their own wears the card
+half as much again. If the power goes meanwhile, those events are sent once more."""
 
 
 class SqliteOutbox:
@@ -30,6 +34,7 @@ class SqliteOutbox:
         model: "name@" and the first eight characters of its hash.
         max_rows, max_bytes, max_age_s: the bounds of all that is kept.
         keep_delivered_s: how long an event is kept for a replay after the broker took it.
+        settle_s: how long an answer waits for the next event to be stored with it.
 
     Attributes:
         log: the id of this store, new with a new file.
@@ -50,8 +55,9 @@ class SqliteOutbox:
         max_bytes: int,
         max_age_s: float,
         keep_delivered_s: float,
+        settle_s: float = SETTLE_S,
     ) -> None:
-        self._clock, self._boot_id = clock, boot_id
+        self._clock, self._boot_id, self._settle_s = clock, boot_id, settle_s
         self._table = EventTable(path, clock, Bounds(max_rows, max_bytes, max_age_s, keep_delivered_s))
         self.log = self._table.log
         self.acknowledged = 0
@@ -60,6 +66,7 @@ class SqliteOutbox:
         self._queue = Queue(clock, self._table.late)
         self._settled: dict[int, int] = {}  # the new states of rows that the disk still takes for waiting
         self._settled_bytes = 0
+        self._settled_since_s = 0.0
         self._ends: tuple[float | None, int | None] | None = None
         self._has_repeats = self._has_backlog = self._is_abandoned = False
         self._ages_due_s = clock.monotonic()
@@ -75,10 +82,10 @@ class SqliteOutbox:
         return self._queue.held
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
-        """Numbers and stores events; what was settled since the last call is stored with them."""
+        """Numbers and stores events, and with them what was settled; that alone after `settle_s`, or if it is much."""
         wanted = [decision for decision in decisions if decision.event_type is not None]
         is_overdue = self._is_overdue()
-        if not wanted and not self._settled and not is_overdue:
+        if not wanted and not is_overdue and not self._owes_settled():
             return ()
         return self._store(lambda: [self._numbering.stamp(decision) for decision in wanted], is_overdue)
 
@@ -192,10 +199,17 @@ class SqliteOutbox:
             return False
         is_repeat = self._has_repeats and self._table.forget_again(event.seq)
         if not is_repeat and not self._is_abandoned:
+            if not self._settled:
+                self._settled_since_s = self._clock.monotonic()
             self._settled[event.seq] = state
             self._settled_bytes += rows.size_bytes(event)
             self._ends = None
         return True
+
+    def _owes_settled(self) -> bool:
+        if not self._settled:
+            return False
+        return len(self._settled) >= SETTLED_ROWS or self._clock.monotonic() >= self._settled_since_s + self._settle_s
 
     def _is_overdue(self) -> bool:
         now_s = self._clock.monotonic()

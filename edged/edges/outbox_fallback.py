@@ -16,7 +16,7 @@ from typing import TypeVar
 from edged.core.errors import ConfigError
 from edged.core.types import Decision, Event
 from edged.edges.identity import Numbering, new_id
-from edged.edges.outbox import SqliteOutbox
+from edged.edges.outbox import SETTLE_S, SqliteOutbox
 from edged.edges.outbox_memory import MemoryOutbox
 from edged.edges.outbox_rows import corrected, is_trusted
 from edged.edges.outbox_schema import StoreDamaged, StoreUnusable, put_aside
@@ -55,6 +55,7 @@ class DurableOutbox:
         max_bytes: int,
         max_age_s: float,
         keep_delivered_s: float,
+        settle_s: float = SETTLE_S,
     ) -> None:
         def open_store() -> SqliteOutbox:
             return SqliteOutbox(
@@ -66,6 +67,7 @@ class DurableOutbox:
                 max_bytes=max_bytes,
                 max_age_s=max_age_s,
                 keep_delivered_s=keep_delivered_s,
+                settle_s=settle_s,
             )
 
         self._path, self._clock, self._boot_id, self._open_store = path, clock, boot_id, open_store

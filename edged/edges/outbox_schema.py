@@ -21,7 +21,11 @@ from edged.edges.outbox_rows import COLUMNS
 BUSY_S = 0.2
 """How long the loop may wait for another process to let go of the file."""
 CACHE_KIB = 128
-CHECKPOINT_PAGES = 256
+PAGE_BYTES = 1024
+"""Of a new file. A transaction writes every page that it touches, whole: a quarter of the usual size wears a card a
+third as much. A file keeps the size that it was made with."""
+CHECKPOINT_PAGES = 1024
+"""Pages that change at every event are written into the file itself once in so many."""
 JOURNAL_LIMIT_BYTES = 4 << 20
 
 _MAGIC = b"SQLite format 3\0"
@@ -29,6 +33,7 @@ _APPLICATION_ID = 0x65646764  # "edgd"
 _NEWEST_PLAUSIBLE = 1000
 """A format number beyond this one is damage, not the future."""
 _SIDE_FILES = ("-wal", "-shm", "-journal")
+_IN_THE_MAKING = ".new"
 
 _EVENT = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
 _PLACE = "state INTEGER NOT NULL, since_s REAL NOT NULL, bytes INTEGER NOT NULL"
@@ -109,6 +114,13 @@ class _Connection(sqlite3.Connection):
             self._cursor = self.cursor()
         return self._cursor.executemany(sql, parameters)
 
+    def close(self) -> None:
+        """Lets go of the file at once: a cursor with a result that nobody read to its end would hold it."""
+        if self._cursor is not None:
+            self._cursor.close()
+            self._cursor = None
+        super().close()
+
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
@@ -133,15 +145,12 @@ def open_database(path: Path) -> sqlite3.Connection:
             left as it was.
     """
     with named_errors():
-        is_new = _look(path)
-        if is_new:
+        if _look(path):
             _make(path)
-        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, factory=_Connection)
+        connection = _connect(path)
         try:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            if not is_new:
-                _check(connection)
-                path.chmod(0o600)
+            _check(connection)
+            path.chmod(0o600)
             _configure(connection)
             _migrate(connection)
         except BaseException:
@@ -198,12 +207,34 @@ def _refuse_newer(version: int) -> None:
 
 
 def _make(path: Path) -> None:
-    """An empty file that nobody else can read; one that root makes belongs to the folder's owner."""
+    """A store without events. It has its name when all of it is on the disk: a power cut leaves all of it, or nothing.
+
+    Nobody else can read it; one that root makes belongs to the folder's owner.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    made = path.with_name(path.name + _IN_THE_MAKING)
+    # What an earlier try left; and a journal without its database, which must not be taken for one of the new store.
+    for name in (made.name, *(base + suffix for base in (made.name, path.name) for suffix in _SIDE_FILES)):
+        path.with_name(name).unlink(missing_ok=True)
+    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     if os.geteuid() == 0:
         owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(made, owner.st_uid, owner.st_gid)
+    with contextlib.closing(_connect(made)) as connection:
+        _configure(connection)
+        _migrate(connection)
+    made.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, factory=_Connection)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -224,6 +255,7 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreUnusable(f"the disk cannot keep a write-ahead log (found {mode})")

@@ -59,15 +59,24 @@ class StateFolder:
     def write(self, name: str, content: Mapping[str, Any]) -> bool:
         """Replaces a file, durably; False, with one line in the log, where that is not possible.
 
+        What is there already is not written once more: cards wear out by being written.
         A file or folder that root makes belongs to the folder's owner, so that the service can replace it later.
         """
         try:
             self._make(self.path)
-            self._replace(name, json.dumps(content, indent=1).encode())
+            payload = json.dumps(content, indent=1).encode()
+            if not self._has(name, payload):
+                self._replace(name, payload)
         except OSError as error:
             log.warning("%s cannot be kept in %s (%s); going on without", name, self.path, error.strerror)
             return False
         return True
+
+    def _has(self, name: str, payload: bytes) -> bool:
+        try:
+            return (self.path / name).read_bytes() == payload
+        except OSError:
+            return False
 
     def _make(self, folder: Path) -> None:
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""What systemd wants to hear: READY, WATCHDOG, STATUS, STOPPING (sd_notify(3)).
+"""What systemd wants to hear: READY, WATCHDOG, STATUS, STOPPING (sd_notify(3)), and what it knows of the last run.
 
 A datagram of one line; the packaged libraries for it are unmaintained or need a compiler, and this is all of it.
 """
@@ -8,8 +8,37 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from edged.ports import Clock
+
+RESULT = "result"
+"""The file in the unit's runtime folder where its `ExecStopPost=` leaves how the process ended."""
+MAX_RESULT = 200
+
+
+def watchdog_s(environ: Mapping[str, str] = os.environ) -> float | None:
+    """How long systemd waits for a sign of life; None without a watchdog."""
+    usec = environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 1e6 if usec.isascii() and usec.isdecimal() and int(usec) else None
+
+
+def last_result(environ: Mapping[str, str] = os.environ) -> str | None:
+    """`SERVICE_RESULT EXIT_CODE EXIT_STATUS` of the last run, unchecked; None where nobody left it.
+
+    It is taken away, so that no later run is explained by it. The folder does not outlive the power.
+    """
+    folder = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if not folder:
+        return None
+    path = Path(folder, RESULT)
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            line = file.read(MAX_RESULT)
+        path.unlink()
+    except OSError:
+        return None
+    return line.strip()
 
 
 class Systemd:
@@ -22,9 +51,8 @@ class Systemd:
     def __init__(self, clock: Clock, environ: Mapping[str, str] = os.environ) -> None:
         self._clock = clock
         self._address = environ.get("NOTIFY_SOCKET", "")
-        usec = int(environ.get("WATCHDOG_USEC", "0") or 0)
         # A third of what systemd waits for: one lost datagram is no death.
-        self._period_s = usec / 3e6 if usec else float("inf")
+        self._period_s = (watchdog_s(environ) or float("inf")) / 3
         self._next_s = float("-inf")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._address else None
         if self._socket is not None:

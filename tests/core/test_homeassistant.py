@@ -21,7 +21,7 @@ from tests.fakes import rule
 TOPICS = wire.Topics("edged", "porch")
 LONG = "n" * 32
 ROOT_KEYS = {"dev", "o", "avty", "cmps"}
-HEALTH_KEYS = {"fps", "soc_temp", "outbox", "clock_synced", "undervoltage", "problem"}
+HEALTH_KEYS = {"fps", "soc_temp", "outbox", "disk_free", "clock_synced", "undervoltage", "throttled", "problem"}
 CONTROLS = {"enabled", "restart"}
 
 names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,31}", fullmatch=True)

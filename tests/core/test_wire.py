@@ -14,7 +14,7 @@ from edged.core import wire
 from edged.core.problems import Problem
 from edged.core.stats import Percentiles
 from edged.core.types import Event, Message, Rule, WallTime
-from tests.fakes import model, rule
+from tests.fakes import condition, model, rule
 
 LONG = "n" * 32
 TOPICS = wire.Topics("edged", "porch")
@@ -60,9 +60,14 @@ def health(**changes: Any) -> Message:
         "frame_age_ms": 41,
         "outbox": {"rows": 0, "bytes": None, "oldest_s": None, "dropped": 0, "first_seq": None, "last_seq": None},
         "rss_mb": 83.25,
-        "soc_temp_c": 61.04,
-        "undervoltage": False,
-        "throttled": None,
+        "condition": condition(
+            anonymous_mb=53.04,
+            memory_limit_mb=247.0,
+            memory_cgroup=True,
+            disk_free_mb=1234.56,
+            soc_temp_c=61.04,
+            undervoltage=False,
+        ),
         "clock_synced": True,
         "problems": [],
     }
@@ -180,6 +185,10 @@ def test_health_says_all_of_this_and_nothing_else() -> None:
         "frame_age_ms": 41,
         "outbox": {"rows": 0, "bytes": None, "oldest_s": None, "dropped": 0, "first_seq": None, "last_seq": None},
         "rss_mb": 83.2,
+        "anonymous_mb": 53.0,
+        "memory_limit_mb": 247.0,
+        "memory_cgroup": True,
+        "disk_free_mb": 1234.6,
         "soc_temp_c": 61.0,
         "undervoltage": False,
         "throttled": None,
@@ -189,10 +198,18 @@ def test_health_says_all_of_this_and_nothing_else() -> None:
 
 
 def test_a_figure_without_a_source_is_null() -> None:
-    payload = body(health(fps=None, invoke_ms=None, frame_age_ms=None, rss_mb=None, soc_temp_c=None, undervoltage=None))
+    payload = body(health(fps=None, invoke_ms=None, frame_age_ms=None, rss_mb=None, condition=condition()))
     nothing = {"p50": None, "p95": None, "p99": None}
     assert payload["invoke_ms"] == nothing
-    assert [payload[key] for key in ("fps", "frame_age_ms", "rss_mb", "soc_temp_c", "undervoltage")] == [None] * 5
+    figures = ("fps", "frame_age_ms", "rss_mb", "anonymous_mb", "memory_limit_mb", "disk_free_mb", "soc_temp_c")
+    assert [payload[key] for key in (*figures, "memory_cgroup", "undervoltage", "throttled")] == [None] * 10
+
+
+def test_with_every_problem_at_once_sentences_are_cut_and_the_payload_stays_small() -> None:
+    problems = [(Problem(code, "\x00" * 10_000, 5.0), NOW) for code in wire.PROBLEM_CODES]
+    message = health(problems=problems)
+    assert len(message.payload) <= 4096
+    assert [one["code"] for one in body(message)["problems"]] == list(wire.PROBLEM_CODES)
 
 
 def test_info_says_what_runs_and_nothing_of_where() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,68 @@ def test_resident_memory_of_this_process() -> None:
     assert 1.0 < found <= peak_mb * 1.05
 
 
+def test_anonymous_memory_grows_with_what_is_allocated() -> None:
+    before_mb = board.anonymous_mb()
+    assert before_mb is not None
+    block = bytearray(b"x") * 32_000_000
+    after_mb = board.anonymous_mb()
+    assert after_mb is not None
+    assert after_mb - before_mb == pytest.approx(32.0, abs=2.0)
+    del block
+
+
+def test_anonymous_memory_is_read_in_the_kernels_kilobytes(tmp_path: Path) -> None:
+    write(tmp_path, "proc/self/status", "VmRSS:\t  129024 kB\nRssAnon:\t   51760 kB\nRssFile:\t   77264 kB\n")
+    assert board.anonymous_mb(tmp_path) == pytest.approx(53.0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("total_kb", "limit_mb"),
+    [(7_998_000, 247.0), (1_893_000, 247.0), (406_250, 55.0 + 416.0 / 3), (None, 247.0)],
+    ids=["8 GB", "2 GB", "416 MB", "unknown"],
+)
+def test_the_limit_is_what_it_begins_with_and_head_room_that_the_board_has(
+    tmp_path: Path, total_kb: int | None, limit_mb: float
+) -> None:
+    if total_kb is not None:
+        write(tmp_path, "proc/meminfo", f"MemTotal:        {total_kb} kB\nMemFree:         1234 kB\n")
+    assert board.memory_limit_mb(root=tmp_path) == pytest.approx(limit_mb)
+    assert board.memory_limit_mb(155.0, tmp_path) == pytest.approx(limit_mb + 100.0)
+
+
+@pytest.mark.parametrize(
+    ("controllers", "cmdline", "expected"),
+    [
+        ("cpuset cpu io memory pids\n", "root=/dev/mmcblk0p2", True),
+        ("cpuset cpu io pids\n", "cgroup_disable=memory root=/dev/mmcblk0p2", False),
+        (None, "coherent_pool=1M cgroup_disable=memory root=/dev/mmcblk0p2", False),
+        (None, "cgroup_disable=memory root=/dev/mmcblk0p2 cgroup_enable=memory", None),
+        (None, "root=/dev/mmcblk0p2", None),
+        (None, None, None),
+    ],
+)
+def test_whether_the_kernel_counts_memory(
+    tmp_path: Path, controllers: str | None, cmdline: str | None, expected: bool | None
+) -> None:
+    if controllers is not None:
+        write(tmp_path, "sys/fs/cgroup/cgroup.controllers", controllers)
+    if cmdline is not None:
+        write(tmp_path, "proc/cmdline", cmdline)
+    assert board.memory_cgroup(tmp_path) is expected
+
+
+def test_free_disk_is_that_of_the_folders_file_system(tmp_path: Path) -> None:
+    found = board.disk_free_mb(tmp_path)
+    assert found is not None
+    assert found == pytest.approx(shutil.disk_usage(tmp_path).free / 1e6, abs=500.0)
+    assert board.disk_free_mb(tmp_path / "none") is None
+
+
 def test_a_board_without_sensors_has_none() -> None:
     assert board.soc_temp_c(Path("/nowhere")) is None
     assert board.undervoltage(Path("/nowhere")) is None
     assert board.throttled(Path("/nowhere")) is None
+    assert board.anonymous_mb(Path("/nowhere")) is None
 
 
 def test_temperature_is_told_in_degrees(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
+import sqlite3
 import stat
 import threading
 from pathlib import Path
@@ -13,8 +15,8 @@ import pytest
 
 from edged.core.types import Decision
 from edged.core.wire import LIVE_AGE_S
-from edged.edges.outbox import SqliteOutbox
-from edged.edges.outbox_schema import StoreUnusable
+from edged.edges.outbox import SETTLE_S, SETTLED_ROWS, SqliteOutbox
+from edged.edges.outbox_schema import PAGE_BYTES, StoreUnusable
 from edged.ports import OutboxCounts
 from tests.fakes import UTC_S, FakeClipClock, FakeClock, rule
 from tests.outboxes import NOW_S, WEEK_S, after_power_cut, drained, end, seqs, sqlite, start
@@ -85,6 +87,52 @@ def test_only_what_was_answered_is_gone_after_a_power_cut(path: Path, tmp_path: 
     assert (rest.set_aside, rest.acknowledged, box.acknowledged) == (1, 0, 2)
     box.close()
     rest.close()
+
+
+def test_an_answer_waits_for_the_next_event_but_not_for_ever(path: Path, tmp_path: Path) -> None:
+    """A transaction of its own would wear the card half as much again."""
+    clock = FakeClock(NOW_S)
+    box = sqlite(path, clock, settle_s=SETTLE_S)
+    journal = path.with_name("outbox.db-wal")
+
+    def answered(count: int = 1) -> int:
+        """The size of the journal after a turn in which so many events were acknowledged."""
+        for event in box.append([start(clock.monotonic())] * count):
+            assert box.next(live=True) == event
+            box.acknowledge(event)
+        size = journal.stat().st_size
+        assert not box.append(())
+        return size
+
+    def repeated(folder: str) -> int:
+        """How many events would be sent once more, with their ids, if the power went now."""
+        rest = sqlite(after_power_cut(path, tmp_path / folder))
+        count = len(drained(rest, live=False))
+        rest.close()
+        return count
+
+    size = answered()
+    assert box.counts().rows == 0
+    clock.advance(SETTLE_S - 1.0)
+    box.append(())
+    assert journal.stat().st_size == size
+    assert repeated("early") == 1
+    clock.advance(1.0)
+    box.append(())
+    assert journal.stat().st_size > size
+    assert repeated("late") == 0
+    assert answered(SETTLED_ROWS - 1) == journal.stat().st_size
+    assert answered(SETTLED_ROWS) < journal.stat().st_size
+    box.close()
+
+
+def test_pages_are_small_because_each_that_is_touched_is_written_whole(path: Path) -> None:
+    box = sqlite(path)
+    box.append([start()])
+    box.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA page_size").fetchone() == (PAGE_BYTES,)
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_clean_end_stores_the_last_answers(path: Path) -> None:
@@ -203,14 +251,14 @@ def test_bytes_are_bounded_on_the_disk(path: Path) -> None:
 
 def test_age_drops_what_waits_and_forgets_what_was_delivered(path: Path) -> None:
     clock = FakeClock(NOW_S)
-    box = sqlite(path, clock, max_age_s=1000.0, keep_delivered_s=100.0)
+    box = sqlite(path, clock, max_age_s=10_000.0, keep_delivered_s=1000.0)
     events = box.append([start(), start(), start()])
     assert len(drained(box, live=True)) == 3
     box.acknowledge(events[0])
     box.refuse(events[1])
     box.release(events[2])
     box.append(())
-    for seconds, kept, dropped in ((99, 3, 0), (61, 2, 0), (800, 2, 0), (100, 0, 1)):
+    for seconds, kept, dropped in ((999, 3, 0), (601, 2, 0), (8000, 2, 0), (1000, 0, 1)):
         clock.advance(seconds)
         box.append(())
         replayed = box.replay(0)

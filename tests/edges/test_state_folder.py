@@ -34,6 +34,16 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_behind(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_what_is_there_already_is_not_written_once_more(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    assert folder.write("x.json", {"a": 1})
+    before = (tmp_path / "x.json").stat().st_ino
+    assert folder.write("x.json", {"a": 1})
+    assert (tmp_path / "x.json").stat().st_ino == before
+    assert folder.write("x.json", {"a": 2})
+    assert folder.read("x.json") == {"a": 2}
+
+
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"[1, 2]", b"\xff\xfe", b"null"])
 def test_a_damaged_file_is_read_as_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.edges.systemd import Systemd
+from edged.edges.systemd import MAX_RESULT, RESULT, Systemd, last_result, watchdog_s
 from tests.fakes import FakeClock
 
 
@@ -85,6 +85,31 @@ def test_a_loop_that_stands_still_feeds_nothing(clock: FakeClock, listener: List
     systemd.beat()
     assert listener.heard() == ["WATCHDOG=1"]
     close(systemd)
+
+
+def test_what_systemd_left_of_the_last_run_is_read_once(tmp_path: Path) -> None:
+    environ = {"RUNTIME_DIRECTORY": f"{tmp_path}:/elsewhere"}
+    assert last_result(environ) is None
+    (tmp_path / RESULT).write_text("watchdog killed ABRT\n", encoding="ascii")
+    assert last_result(environ) == "watchdog killed ABRT"
+    assert last_result(environ) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_instead_of_a_line_is_bounded_and_no_error(tmp_path: Path) -> None:
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path)}
+    (tmp_path / RESULT).write_bytes(b"\xff\x00" * 5000)
+    assert len(last_result(environ) or "") == MAX_RESULT
+    (tmp_path / RESULT).mkdir()
+    assert last_result(environ) is None
+    assert last_result({}) is None
+    assert last_result({"RUNTIME_DIRECTORY": "/nowhere"}) is None
+
+
+@pytest.mark.parametrize(("usec", "expected"), [("30000000", 30.0), ("0", None), ("", None), ("soon", None)])
+def test_how_long_systemd_waits(usec: str, expected: float | None) -> None:
+    assert watchdog_s({"WATCHDOG_USEC": usec}) == expected
+    assert watchdog_s({}) is None
 
 
 @pytest.mark.parametrize("usec", [None, "", "0"])

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 from edged.core import homeassistant, wire
 from edged.core.problems import Problem
 from edged.core.types import Event, Message, PipelineState, Rule, State, WallTime
+from tests.fakes import condition
 
 WILL_DELAY_S = 1
 BIRTH_TOPIC = "homeassistant/status"
@@ -147,7 +148,8 @@ class Board:
         )
         await self.say(wire.event(self.topics, event, late=False))
 
-    async def health(self, *problems: str, **changes: Any) -> None:
+    async def health(self, *problems: str, figures: dict[str, Any] | None = None, **changes: Any) -> None:
+        known = {"disk_free_mb": 1234.5, "soc_temp_c": 61.0, "undervoltage": False, "throttled": False}
         values: dict[str, Any] = {
             "fps": 9.98,
             "frames": 1,
@@ -156,9 +158,7 @@ class Board:
             "frame_age_ms": None,
             "outbox": {"rows": 3, "bytes": None, "oldest_s": None, "dropped": 0, "first_seq": None, "last_seq": None},
             "rss_mb": 80.0,
-            "soc_temp_c": 61.0,
-            "undervoltage": False,
-            "throttled": None,
+            "condition": condition(**{**known, **(figures or {})}),
             "clock_synced": True,
             "problems": [(Problem(code, 'It said: "no".', 1.0), now()) for code in problems],
         }

@@ -141,7 +141,7 @@ async def threshold_and_restart_ask_the_device(home: Home, port: int) -> None:
 async def figures_that_the_board_does_not_know_are_unknown(home: Home, port: int) -> None:
     async with Board(port, "health", [CAT]) as board:
         await appear(home, board)
-        await board.health("camera_lost", "broker_lost", undervoltage=True)
+        await board.health("camera_lost", "broker_lost", figures={"undervoltage": True})
         await seen(home, board, "problem", "on")
         problems = home.attributes("health", "problem")["problems"]
         assert [one["code"] for one in problems] == ["camera_lost", "broker_lost"]
@@ -149,10 +149,13 @@ async def figures_that_the_board_does_not_know_are_unknown(home: Home, port: int
             key for key in home.attributes("health", "problem") if key not in ("device_class", "friendly_name")
         } == {"problems"}
         known = {"fps": "9.98", "soc_temp": "61.0", "outbox": "3", "clock_synced": "on", "undervoltage": "on"}
+        known |= {"disk_free": "1234.5", "throttled": "off"}
         assert {key: home.state("health", key) for key in known} == known
-        await board.health(fps=None, soc_temp_c=None, undervoltage=None, clock_synced=False)
+        unknown = ("fps", "soc_temp", "undervoltage", "disk_free", "throttled")
+        nothing = dict.fromkeys(("disk_free_mb", "soc_temp_c", "undervoltage", "throttled"))
+        await board.health(figures=nothing, fps=None, clock_synced=False)
         await seen(home, board, "problem", "off")
-        known |= {"fps": "unknown", "soc_temp": "unknown", "undervoltage": "unknown", "clock_synced": "off"}
+        known |= {**dict.fromkeys(unknown, "unknown"), "clock_synced": "off"}
         assert {key: home.state("health", key) for key in known} == known
         assert home.attributes("health", "problem")["problems"] == []
 

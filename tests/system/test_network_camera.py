@@ -2,6 +2,8 @@
 
 import pytest
 
+from edged import doctor
+from edged.core.service_findings import Unit
 from tests.conftest import CI, EMULATED
 from tests.daemon import Daemon, Listener, write_config
 from tests.fakes import until
@@ -75,3 +77,37 @@ def test_a_login_that_is_refused_is_told_in_words_and_tried_again(tmp_path, mosq
         (tmp_path / "password").write_text(PASSWORD)
         listener.wait_state("test/pipeline", "running")
         assert daemon.stop() == 0
+
+
+def test_the_doctor_looks_through_it(tmp_path, mosquitto, prefix, camera, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    folder = tmp_path / "etc/edged"
+    folder.mkdir(parents=True)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o600)
+    config = write_config(
+        folder / "edged.toml", camera.url, mosquitto.port, prefix, RULES, username=LOGIN, password_file="password"
+    )
+
+    def found(active):
+        def show(name):
+            return Unit(name, "loaded", active=active)
+
+        lines = list(doctor.examine(config, tmp_path, show))
+        assert not any(word in f"{line.found} {line.advice}" for line in lines for word in (LOGIN, PASSWORD))
+        (line,) = [line for line in lines if line.check == "camera"]
+        return line.status, line.found
+
+    status, told = found("inactive")
+    assert status == "ok"
+    assert told.startswith("rtsp://127.0.0.1 delivers 320x240 bgr")
+    assert found("active") == ("ok", "rtsp://127.0.0.1 answers and offers video; its stream is in use by the service")
+    camera.tell(black=True)
+    status, told = found("inactive")
+    assert status == "warning"
+    assert told.endswith("the picture is black")
+    secret.write_text("wrong")
+    assert found("inactive") == found("active") == ("problem", "the camera refuses the login")
+    camera.stop()
+    assert found("inactive")[0] == found("active")[0] == "problem"

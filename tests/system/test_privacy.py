@@ -283,6 +283,7 @@ def others(clip: Path, config: Path, stills: list[Path]) -> dict[str, tuple[list
         "watch": (loud("watch", "--config", config, "--all"), "pipeline running"),
         "forget": (loud("forget", "--config", config), "cleared"),
         "cameras": (loud("cameras"), ""),
+        "doctor": (loud("doctor", "--config", config), "delivers"),
     }
 
 

@@ -1,160 +1,101 @@
 """A Debian 13 arm64 machine in QEMU, driven through virtio-serial.
 
-Law: the machine reaches nothing and nothing reaches it: it has no network. Its disks are never written to: what it
-writes is gone with it. It dies with the process that made it. No limit here is a measurement: emulation on a shared
-machine is ten times slower on one day than on another, so limits only end what hangs.
+Law: nothing outside is reached from it (see hardware.py), and it dies with the process that made it. No limit here is
+a measurement: emulation on a shared machine is ten times slower on one day than on another, so limits only end what
+hangs.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import itertools
 import json
-import socket
+import shlex
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.vm.hardware import Hardware
+from tests.vm.monitor import Monitor
+from tests.vm.port import MachineError, Port
+
 BOOT_LIMIT_S = 600.0
 COMMAND_LIMIT_S = 240.0
-INSIDE = Path(__file__).with_name("inside")
 
-# What a start does not need here, by far most of its time. `systemd.mask=` and `systemd.wants=` are the work of
-# systemd-debug-generator, which must not be masked itself.
-MASKED = (
-    "modprobe@configfs.service", "modprobe@drm.service", "modprobe@efi_pstore.service", "modprobe@fuse.service",
-    "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
-    "dev-hugepages.mount", "dev-mqueue.mount", "proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service",
-    "getty@tty1.service", "serial-getty@ttyAMA0.service", "systemd-logind.service", "systemd-user-sessions.service",
-    "systemd-random-seed.service", "systemd-sysusers.service", "systemd-update-done.service", "ldconfig.service",
-    "systemd-journal-catalog-update.service", "systemd-hwdb-update.service", "systemd-journal-flush.service",
-    "systemd-remount-fs.service", "systemd-udev-load-credentials.service", "kmod-static-nodes.service",
-    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer",
-)  # fmt: skip
-# Loading the BPF security module takes seconds; the emulated processor has nothing to be mitigated.
-KERNEL_WORDS = (
-    "root=serial:root panic=-1 console=ttyAMA0 quiet systemd.show_status=0 lsm=yama mitigations=off nokaslr audit=0 "
-    "rw cryptomgr.notests TERM=dumb systemd.gpt_auto=0 systemd.wants=t.service"
-)
-KERNEL_WORDS_LIMIT = 2048
-# QEMU takes names of at most 55 characters, and opt/io.systemd.credentials/systemd.extra-unit.t.service has 55.
-CREDENTIALS = {"systemd.extra-unit.t.service": INSIDE / "agent.service", "edged.agent": INSIDE / "agent.sh"}
-
-
-class MachineError(AssertionError):
-    """The machine did not do what a test asked of it."""
-
-
-class Port:
-    """One virtio-serial port, as lines of text. Made before the machine, which inherits `theirs`."""
-
-    def __init__(self) -> None:
-        self._ours, self.theirs = socket.socketpair()
-        self._rest = b""
-
-    def send(self, line: str) -> None:
-        self._ours.sendall(line.encode() + b"\n")
-
-    def receive(self, timeout_s: float) -> str | None:
-        """The next line, or None when none came in time."""
-        limit_s = time.monotonic() + timeout_s
-        while b"\n" not in self._rest:
-            left_s = limit_s - time.monotonic()
-            if left_s <= 0:
-                return None
-            self._ours.settimeout(left_s)
-            with contextlib.suppress(TimeoutError):
-                data = self._ours.recv(65536)
-                if not data:
-                    raise MachineError("the virtual machine ended")
-                self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line.decode(errors="replace")
-
-    def close(self) -> None:
-        self._ours.close()
-        self.theirs.close()
+__all__ = ["Machine", "MachineError", "Program"]
 
 
 class Machine:
     """One virtual machine, from `with` to its end.
 
     Args:
-        system: the folder that `tests/vm/build` made.
-        disks: more disks, by the serial number that the machine sees; mounted nowhere by themselves.
+        hardware: what it is made of.
         folder: for what it says on its console.
-        memory_mib: what it has.
+
+    Attributes:
+        began_s: when it was started, by this machine's monotonic clock.
     """
 
-    def __init__(self, system: Path, disks: dict[str, Path], folder: Path, memory_mib: int = 1024) -> None:
-        self._system = system
-        self._disks = disks
+    def __init__(self, hardware: Hardware, folder: Path) -> None:
+        self.hardware = hardware
+        self.began_s = 0.0
         self._console = folder / "console.log"
-        self._memory_mib = memory_mib
-        self._agent = Port()
-        self._program = Port()
+        self._agent, self._program, self._managed = Port(), Port(), Port()
         self._ids = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._monitor: Monitor | None = None
 
     def __enter__(self) -> Self:
-        """Starts it and waits until its agent answers."""
-        ports = (self._agent.theirs.fileno(), self._program.theirs.fileno())
+        """Starts it and waits until its agent answers; one that goes on from a saved state runs at once."""
+        ends = [port.theirs.fileno() for port in (self._agent, self._program, self._managed)]
         # However this process ends, the machine ends: setpriv becomes QEMU and keeps its process id.
-        command = ["setpriv", "--pdeathsig", "KILL", *self._command(ports)]
+        command = ["setpriv", "--pdeathsig", "KILL"]
+        command += self.hardware.command({"agent": ends[0], "program": ends[1]}, ends[2])
+        self.began_s = time.monotonic()
         with self._console.open("wb") as console:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, pass_fds=ports
+                command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, pass_fds=ends
             )
-        self._agent.theirs.close()
-        self._program.theirs.close()
+        for port in (self._agent, self._program, self._managed):
+            port.theirs.close()
         try:
-            hello = self._agent.receive(BOOT_LIMIT_S)
-            if hello is None:
-                raise MachineError(f"the virtual machine did not start within {BOOT_LIMIT_S:g} s")
-            self.run("systemctl is-system-running --wait || true", BOOT_LIMIT_S)
+            self._begin()
         except BaseException as error:
-            self._end()
+            self.kill()
             if isinstance(error, MachineError):
                 raise MachineError(f"{error}; its console:\n{self.console()}") from error
             raise
         return self
 
+    def _begin(self) -> None:
+        self._monitor = Monitor(self._managed)
+        if self.hardware.saved is not None:
+            self._monitor.restore(self.hardware.saved)
+            return
+        hello = self._agent.receive(BOOT_LIMIT_S)
+        if hello is None:
+            raise MachineError(f"the virtual machine did not start within {BOOT_LIMIT_S:g} s")
+        self.run("systemctl is-system-running --wait || true", BOOT_LIMIT_S)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self.kill()
+        for port in (self._agent, self._program, self._managed):
+            port.close()
 
-    def _end(self) -> None:
+    def kill(self) -> None:
+        """The power goes."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._agent.close()
-        self._program.close()
 
-    def _command(self, ports: tuple[int, int]) -> list[str]:
-        words = " ".join((KERNEL_WORDS, *(f"systemd.mask={unit}" for unit in MASKED)))
-        assert len(words) < KERNEL_WORDS_LIMIT, "the kernel would cut its command line off"
-        command = [
-            "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", str(self._memory_mib),
-            "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
-            "-kernel", str(self._system / "vmlinuz"), "-initrd", str(self._system / "initrd"), "-append", words,
-            "-device", "virtio-rng-pci",
-            "-drive", f"file={self._system / 'root.ext4'},if=none,id=root,format=raw,snapshot=on",
-            "-device", "virtio-blk-pci,drive=root,serial=root",
-            "-device", "virtio-serial-pci",
-        ]  # fmt: skip
-        for name, port in zip(("agent", "program"), ports, strict=True):
-            command += ["-chardev", f"socket,id={name},fd={port}"]
-            command += ["-device", f"virtserialport,chardev={name},name={name}"]
-        for serial, file in self._disks.items():
-            command += ["-drive", f"file={file},if=none,id={serial},format=raw,readonly=on"]
-            command += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
-        for name, file in CREDENTIALS.items():
-            command += ["-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={file}"]
-        return command
+    def save(self, file: Path) -> None:
+        """Stops it for good and writes its running state, from which others may go on."""
+        assert self._monitor is not None
+        self._monitor.save(file)
 
     def console(self) -> str:
         """The end of what it said."""
@@ -181,6 +122,11 @@ class Machine:
         if status != 0:
             raise MachineError(f"{command!r} ended with {status}: {output}")
         return output
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a file in it, with the folders that lead there."""
+        encoded = base64.b64encode(text.encode()).decode()
+        self.run(f"mkdir -p {shlex.quote(str(Path(path).parent))}; base64 -d <<<{encoded} >{shlex.quote(path)}")
 
     def mount(self, serial: str, place: str) -> None:
         """Mounts one of the further disks, which the machine may find in any order."""

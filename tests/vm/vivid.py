@@ -11,16 +11,24 @@ from tests.vm.machine import Machine, MachineError
 CAMERA = "/dev/video0"
 OUTPUT = "/dev/video1"
 """A V4L2 device that takes pictures and gives none."""
+OPTIONS = {"n_devs": "2", "node_types": "0x1,0x100", "num_inputs": "1", "input_types": "0"}
+LOAD = " ".join(["modules_load=vivid", *(f"vivid.{name}={value}" for name, value in OPTIONS.items())])
+"""Words for the kernel that have systemd load it at the start of the machine."""
 LOOK_LIMIT_S = 240.0
 
 Look = dict[str, Any]
 
 
 class Vivid:
-    """vivid with one webcam, `CAMERA`, and one video output, `OUTPUT`."""
+    """vivid with one webcam, `CAMERA`, and one video output, `OUTPUT`.
 
-    def __init__(self, machine: Machine) -> None:
+    Args:
+        tool: how v4l2-ctl is called in the machine.
+    """
+
+    def __init__(self, machine: Machine, tool: str = "v4l2-ctl") -> None:
         self._machine = machine
+        self._tool = tool
 
     def reset(self) -> None:
         """Loads it if it is not there, and takes back what a test has set.
@@ -28,15 +36,15 @@ class Vivid:
         Like a USB camera it then stamps a picture with the start of its exposure.
         """
         self._machine.run(f"""
-            modprobe vivid n_devs=2 node_types=0x1,0x100 num_inputs=1 input_types=0
+            modprobe vivid {" ".join(f"{name}={value}" for name, value in OPTIONS.items())}
             [[ -e /sys/bus/platform/drivers/vivid/vivid.0 ]] || echo vivid.0 >/sys/bus/platform/drivers/vivid/bind
             udevadm settle
-            v4l2-ctl -d {CAMERA} -c percentage_of_dropped_buffers=0 -c timestamp_source=1 \\
+            {self._tool} -d {CAMERA} -c percentage_of_dropped_buffers=0 -c timestamp_source=1 \\
                 -c test_pattern=0 -c osd_text_mode=0 -c brightness=128 -c horizontal_movement=3""")
 
     def set(self, control: str, value: int = 1) -> None:
         """Sets a control; those that inject an error are pressed by setting them to 1."""
-        self._machine.run(f"v4l2-ctl -d {CAMERA} -c {control}={value}")
+        self._machine.run(f"{self._tool} -d {CAMERA} -c {control}={value}")
 
     def unplug(self) -> None:
         """The device vanishes, also under a program that has it open."""
@@ -52,7 +60,7 @@ class Vivid:
     def used_by_another_program(self) -> Iterator[None]:
         """Inside, v4l2-ctl streams from it."""
         self._machine.run(f"""
-            v4l2-ctl -d {CAMERA} --stream-mmap --stream-count=0 --stream-to=/dev/null >/run/other.log 2>&1 &
+            {self._tool} -d {CAMERA} --stream-mmap --stream-count=0 --stream-to=/dev/null >/run/other.log 2>&1 &
             echo $! >/run/other.pid
             until [[ -s /run/other.log ]]; do kill -0 $! || exit 1; sleep 0.2; done
             sleep 0.2; kill -0 $!""")
@@ -63,7 +71,7 @@ class Vivid:
 
     def settings(self) -> str:
         """What the driver says it delivers: format, size and rate."""
-        return self._machine.run(f"v4l2-ctl -d {CAMERA} --get-fmt-video --get-parm")
+        return self._machine.run(f"{self._tool} -d {CAMERA} --get-fmt-video --get-parm")
 
 
 class WatchedCamera:

@@ -1,0 +1,261 @@
+"""What a start of the board takes from the card, keeps, takes off it and tells."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from edged_import import board
+from edged_import.card import Card
+from edged_import.importing import Import
+from edged_import.texts import Problem
+
+from tests.image.test_names_and_keys import public_key
+
+EXAMPLE = Path(__file__).parents[2] / "image/boot/edged-example.toml"
+WIFI = "ssid = Home\r\npassword = correct horse\r\ncountry = DE\r\n"
+CONFIG = '[camera]\nsource = "v4l2:/dev/video0"\n[[rule]]\nlabel = "cat"\n[mqtt]\nhost = "broker"\n'
+LOGIN = f'{CONFIG}username = "edged"\npassword = "hunter2"\n'
+
+
+class Started:
+    """A board with a card, that can be started again and again.
+
+    Attributes:
+        card: the first partition.
+        root: the board's own file system.
+        mounts: what was asked of the mount: True to write, False no more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.card = folder / "card"
+        self.root = folder / "root"
+        self.mounts: list[bool] = []
+        self.card.mkdir()
+        (self.root / "etc").mkdir(parents=True)
+        (self.root / "etc/hostname").write_text("edged\n")
+
+    def start(self, check: Callable[[Path, str], list[Problem]] = lambda _path, _name: []) -> list[str]:
+        card = Card(self.card, self.mounts.append)
+        importing = Import(card, self.root, check)
+        problems = importing.run()
+        importing.host_name("10000000abcdef01")
+        card.tell(problems)
+        return [str(problem) for problem in problems]
+
+    def files(self) -> dict[str, bytes]:
+        """Everything on the board and on the card."""
+        places = ((self.root, "root"), (self.card, "card"))
+        return {
+            f"{name}/{path.relative_to(place)}": path.read_bytes()
+            for place, name in places
+            for path in place.rglob("*")
+            if path.is_file()
+        }
+
+    def mode(self, path: str) -> int:
+        return stat.S_IMODE((self.root / path).stat().st_mode)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Started:
+    return Started(tmp_path)
+
+
+def test_a_whole_card_is_taken_over(started):
+    (started.card / "edged.toml").write_text(LOGIN)
+    (started.card / "wifi.txt").write_bytes(WIFI.encode("utf-8-sig"))
+    (started.card / "hostname.txt").write_text("porch\n")
+    (started.card / "authorized_keys").write_text(public_key())
+    assert started.start() == []
+    installed = (started.root / "etc/edged/edged.toml").read_text()
+    assert installed.startswith(CONFIG)
+    assert "hunter2" not in installed
+    assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "hunter2\n"
+    assert "\tssid=486f6d65" in (started.root / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf").read_text()
+    assert (started.root / "etc/hostname").read_text() == "porch\n"
+    assert (started.root / "root/.ssh/authorized_keys").read_text() == f"{public_key()}\n"
+
+
+def test_only_root_reads_secrets(started):
+    (started.card / "edged.toml").write_text(LOGIN)
+    (started.card / "wifi.txt").write_text(WIFI)
+    (started.card / "authorized_keys").write_text(public_key())
+    started.start()
+    assert started.mode("etc/edged/credentials") == 0o700
+    assert started.mode("etc/edged/credentials/mqtt-password") == 0o600
+    assert started.mode("etc/wpa_supplicant/wpa_supplicant-wlan0.conf") == 0o600
+    assert started.mode("root/.ssh") == 0o700
+    assert started.mode("root/.ssh/authorized_keys") == 0o600
+    assert started.mode("etc/edged/edged.toml") == 0o644
+
+
+def test_no_secret_stays_on_the_card_and_everything_else_does(started):
+    (started.card / "edged.toml").write_text(LOGIN)
+    (started.card / "wifi.txt").write_text(WIFI)
+    started.start()
+    toml, wifi = ((started.card / name).read_bytes() for name in ("edged.toml", "wifi.txt"))
+    assert b"hunter2" not in toml
+    assert b"correct horse" not in wifi
+    assert (len(toml), len(wifi)) == (len(LOGIN), len(WIFI))
+    assert toml.startswith(CONFIG.encode())
+    assert wifi.startswith(b"ssid = Home\r\n# password")
+    assert started.mounts == [True, False] * 2
+
+
+def test_a_second_start_changes_nothing_and_does_not_write(started):
+    (started.card / "edged.toml").write_text(LOGIN)
+    (started.card / "wifi.txt").write_text(WIFI)
+    started.start()
+    before, started.mounts = started.files(), []
+    assert started.start(lambda _path, name: [Problem(name, 1, "is checked again")]) == []
+    assert (started.files(), started.mounts) == (before, [])
+
+
+def test_what_a_person_changed_on_the_board_stays_until_the_card_changes(started):
+    (started.card / "edged.toml").write_text(CONFIG)
+    started.start()
+    (started.root / "etc/edged/edged.toml").write_text("changed over SSH")
+    started.start()
+    assert (started.root / "etc/edged/edged.toml").read_text() == "changed over SSH"
+    (started.card / "edged.toml").write_text(CONFIG + "port = 1884\n")
+    started.start()
+    assert "port = 1884" in (started.root / "etc/edged/edged.toml").read_text()
+
+
+def test_a_password_stays_when_the_configuration_changes(started):
+    (started.card / "edged.toml").write_text(LOGIN)
+    started.start()
+    left = (started.card / "edged.toml").read_text()
+    (started.card / "edged.toml").write_text(left.replace('"broker"', '"other"'))
+    assert started.start() == []
+    assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "hunter2\n"
+    assert 'host = "other"' in (started.root / "etc/edged/edged.toml").read_text()
+
+
+def test_a_wrong_configuration_is_left_alone_and_the_old_one_holds(started):
+    (started.card / "edged.toml").write_text(CONFIG)
+    started.start()
+    before = started.files()
+    (started.card / "edged.toml").write_text(LOGIN.replace("[[rule]]", "[[rule]"))
+    assert started.start()[0].startswith("edged.toml, line 3: not valid TOML")
+    told = (started.card / "edged-error.txt").read_bytes()
+    assert b"* edged.toml, line 3: not valid TOML" in told
+    assert told.count(b"\r\n") == told.count(b"\n")
+    after = started.files()
+    assert {name: after[name] for name in before if name.startswith("root/")} == {
+        name: data for name, data in before.items() if name.startswith("root/")
+    }
+    assert b"hunter2" in after["card/edged.toml"]
+
+
+def test_the_error_vanishes_when_all_is_well_and_is_not_written_twice(started):
+    (started.card / "edged.toml").write_text("[mqtt")
+    started.start()
+    assert started.mounts == [True, False]
+    started.start()
+    assert started.mounts == [True, False]
+    (started.card / "edged.toml").write_text(CONFIG)
+    assert started.start() == []
+    assert not (started.card / "edged-error.txt").exists()
+
+
+def test_one_wrong_file_does_not_hold_up_the_others(started):
+    (started.card / "wifi.txt").write_text("ssid = Home\npassword = correct horse\n")
+    (started.card / "authorized_keys").write_text("nonsense\n")
+    (started.card / "hostname.txt").write_bytes(b"\xff\n")
+    (started.card / "edged.toml").write_text(CONFIG)
+    problems = started.start()
+    assert [problem.split(":")[0] for problem in problems] == [
+        "hostname.txt, line 1",
+        "wifi.txt",
+        "authorized_keys, line 1",
+    ]
+    assert (started.root / "etc/edged/edged.toml").read_text() == CONFIG
+    assert not (started.root / "etc/wpa_supplicant/wpa_supplicant-wlan0.conf").exists()
+    assert (started.root / "etc/hostname").read_text() == "edged-abcdef01\n"
+
+
+def test_a_login_without_a_password_is_said(started):
+    (started.card / "edged.toml").write_text(f'{CONFIG}username = "edged"\n')
+    (problem,) = started.start()
+    assert problem.startswith("edged.toml, line 7: mqtt.username: the board has no password for it")
+    assert not (started.root / "etc/edged/edged.toml").exists()
+
+
+def test_an_empty_card_is_told_what_to_do_and_a_board_that_has_all_is_not(started):
+    (problem,) = started.start()
+    assert "copy edged-example.toml to edged.toml" in problem
+    (started.root / "etc/edged").mkdir()
+    (started.root / "etc/edged/edged.toml").write_text(CONFIG)
+    assert started.start() == []
+
+
+def test_the_name_comes_from_the_serial_number_once(started):
+    started.start()
+    assert (started.root / "etc/hostname").read_text() == "edged-abcdef01\n"
+    (started.root / "etc/hostname").write_text("kitchen\n")
+    started.start()
+    assert (started.root / "etc/hostname").read_text() == "kitchen\n"
+
+
+def test_a_card_that_cannot_be_written_keeps_the_secret_and_all_else_goes_on(started):
+    (started.card / "edged.toml").write_text(LOGIN)
+    (started.card / "wifi.txt").write_text(WIFI)
+
+    def refuse(writable: bool) -> None:
+        raise OSError("the card is read-only")
+
+    importing = Import(Card(started.card, refuse), started.root, lambda _path, _name: [])
+    problems = [str(problem) for problem in importing.run()]
+    assert ["could not be taken over (the card is read-only)" in problem for problem in problems] == [True, True]
+    assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "hunter2\n"
+    assert b"hunter2" in (started.card / "edged.toml").read_bytes()
+
+
+@pytest.mark.parametrize("reached", ["nothing", "password", "configuration", "card"])
+def test_a_power_cut_at_any_step_loses_nothing(started, reached):
+    """A cut leaves what was done before it; the next start ends where an undisturbed one does."""
+    (started.card / "edged.toml").write_text(LOGIN)
+    started.start()
+    done = started.files()
+    (started.root / "var/lib/edged-import/edged.toml.sha256").unlink()
+    if reached != "card":
+        (started.card / "edged.toml").write_text(LOGIN)
+        if reached != "configuration":
+            (started.root / "etc/edged/edged.toml").unlink()
+            if reached != "password":
+                (started.root / "etc/edged/credentials/mqtt-password").unlink()
+    assert started.start() == []
+    assert started.files() == done
+
+
+@pytest.fixture
+def edged_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if shutil.which("edged") is None:
+        pytest.skip("edged is not installed beside this Python")
+
+
+@pytest.mark.usefixtures("edged_on_path")
+def test_the_example_on_the_card_passes_the_real_check(started):
+    text = EXAMPLE.read_text().replace("#username", "username").replace("#password", "password")
+    (started.card / "edged.toml").write_text(text)
+    assert started.start(board.check) == []
+    assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "secret\n"
+    assert [path.name for path in (started.root / "etc/edged").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.usefixtures("edged_on_path")
+def test_the_real_check_says_the_line_in_the_file_on_the_card(started):
+    (started.card / "edged.toml").write_bytes(LOGIN.replace("label", "lable").replace("\n", "\r\n").encode("utf-8-sig"))
+    problems = started.start(board.check)
+    assert "edged.toml, line 4: rule[1].lable: unknown key; did you mean label?" in problems
+    assert all(problem.startswith("edged.toml, line ") for problem in problems)
+    assert not any(".import" in problem or "hunter2" in problem for problem in problems)
+    assert not (started.root / "etc/edged/credentials").exists()

@@ -15,6 +15,8 @@ from edged.keeping import Keeper
 from edged.modelstore import bundled, catalogue
 from tests.daemon import command, environment
 from tests.https_server import HttpsServer
+from tests.test_layers import FILES as FILES_OF_EDGED
+from tests.test_layers import imports, module_name
 
 SHAPES = bundled() / "shapes-int8"
 FILES = {str(path.relative_to(SHAPES)): path.read_bytes() for path in SHAPES.rglob("*") if path.is_file()}
@@ -189,6 +191,16 @@ def test_the_command(tmp_path, server):
     assert "which is not https" in done.stderr
     done = run("none")
     assert done.returncode == 78
+
+
+def test_no_other_command_has_a_way_to_a_download():
+    """The daemon, too, begins in `edged.cli`: what leads to the network but to camera and broker is `pull` alone."""
+    importers = {module: set() for module in ("edged.edges.https", "edged.pulling")}
+    for path in FILES_OF_EDGED:
+        for _, name in imports(path.read_text(encoding="utf-8"), module_name(path)):
+            if name in importers:
+                importers[name].add(module_name(path))
+    assert importers == {"edged.edges.https": {"edged.pulling"}, "edged.pulling": {"edged.cli.model.pull"}}
 
 
 def size() -> str:

@@ -112,13 +112,13 @@ class Keeper:
         )
 
     def add(self, folder: Path) -> Path:
-        """Installs a model folder, once it is known that it can be used.
+        """Installs a model folder, once it is known that it works and whose it is. Its age is for `use` to judge.
 
         Raises:
             ModelError: it cannot.
             RunError: the store cannot be written.
         """
-        self._judge(folder)
+        self._heed(self.trust.trouble_of_signature(folder))
         self.test(str(folder.absolute() / "model.tflite"))
         with self._writing():
             return install(folder, self.store)
@@ -178,7 +178,7 @@ class Keeper:
                 f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
                 f"away and install it with: edged model add FOLDER"
             )
-        self._judge(folder, statement)
+        self._heed(self.trust.trouble(folder, statement))
         package = self.test(name)
         with self._writing():
             with changing(self.store):
@@ -186,8 +186,8 @@ class Keeper:
             self.trust.accept(folder, lower=statement is not None)
         return package
 
-    def _judge(self, folder: Path, statement: Path | None = None) -> None:
-        if self.trust.policy == "off" or (trouble := self.trust.trouble(folder, statement)) is None:
+    def _heed(self, trouble: str | None) -> None:
+        if trouble is None or self.trust.policy == "off":
             return
         if self.trust.policy == "require":
             raise ModelError(trouble)

@@ -71,7 +71,7 @@ class Trust:
         Args:
             statement: a signed downgrade, see `downgrade`.
         """
-        if folder.resolve().parent == bundled().resolve():
+        if _ships(folder):
             return None
         try:
             told = manifest.read(folder)
@@ -104,6 +104,8 @@ class Trust:
 
     def trouble_of_signature(self, folder: Path) -> str | None:
         """As `trouble`, of the signature alone."""
+        if _ships(folder):
+            return None
         try:
             return self._signer_trouble(manifest.read(folder), signature.signer(folder))
         except ModelError as error:
@@ -136,6 +138,10 @@ class Trust:
                 "going back needs a signed downgrade, see docs/models.md"
             )
         return _statement_trouble(statement, told, key, highest)
+
+
+def _ships(folder: Path) -> bool:
+    return folder.resolve().parent == bundled().resolve()
 
 
 def downgrade(told: Manifest, highest: str, key_path: Path) -> bytes:

@@ -17,6 +17,7 @@ from types import FrameType
 
 import numpy as np
 
+from edged import trusted
 from edged.config import Config
 from edged.core import last_exit
 from edged.core.errors import ModelError, RunError
@@ -29,7 +30,7 @@ from edged.edges import board, memory, systemd
 from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
-from edged.fitness import fit, load, open_model, picture_px, seen_share
+from edged.fitness import fit, load, model_folders, open_model, picture_px, seen_share
 from edged.modelstore import Package
 
 TUNING_INVOKES = 5
@@ -38,6 +39,7 @@ __all__ = [
     "choose_threads",
     "fit",
     "load",
+    "model_folders",
     "open_model",
     "picture_px",
     "run",
@@ -45,6 +47,8 @@ __all__ = [
     "settings",
     "still_classifier",
     "stop_on_signals",
+    "times_key",
+    "times_ms",
     "whose_state",
 ]
 
@@ -102,6 +106,7 @@ def run(
     memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
+    trusted.accept(config, root, fitted.package.folder)
     kept = last_exit.read(folder.read("last_exit.json"))
     last = last_exit.refined(kept, systemd.last_result(), systemd.watchdog_s())
     if last is not None and last["code"] != 0:
@@ -143,8 +148,13 @@ def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Int
     return Interpreter(fitted.package.model_path, threads), threads
 
 
-def _times_ms(kept: object) -> dict[int, float]:
-    """What the file says of a model; an entry that makes no sense is measured again."""
+def times_key(sha256: str) -> str:
+    """Under what the times of a model are kept: they hold for this runtime and this board."""
+    return f"{sha256[:16]} {RUNTIME} {board.model_name()}"
+
+
+def times_ms(kept: object) -> dict[int, float]:
+    """What the file says of a model, by threads; an entry that makes no sense is measured again."""
     entries = kept.items() if isinstance(kept, dict) else ()
     return {
         int(threads): float(ms)
@@ -184,16 +194,18 @@ def choose_threads(package: Package, single: Interpreter, fps: float, folder: St
         folder: the state root; what is measured does not depend on the device.
         again: forget what was measured before.
     """
-    key = f"{package.sha256[:16]} {RUNTIME} {board.model_name()}"
+    key = times_key(package.sha256)
     kept = folder.read("threads.json")
-    known = {} if again else _times_ms(kept.get(key))
+    known = {} if again else times_ms(kept.get(key))
 
     def measure(threads: int) -> float:
         interpreter = single if threads == 1 else Interpreter(package.model_path, threads)
         return median_invoke_ms(interpreter, TUNING_INVOKES)
 
-    threads, times_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
-    if times_ms != known:
-        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in times_ms.items()}})
-        log.info("threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in times_ms.items()})
+    threads, measured_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
+    if measured_ms != known:
+        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in measured_ms.items()}})
+        log.info(
+            "threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in measured_ms.items()}
+        )
     return threads

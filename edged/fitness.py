@@ -5,11 +5,12 @@ Law: looks and tells, and never stops at the first problem.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edged import parts
+from edged import parts, trusted
 from edged.config import CameraTable, Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
 from edged.core.errors import CameraError, ModelError
 from edged.core.labels import fit_model
@@ -19,8 +20,10 @@ from edged.edges import camera_file
 from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import Interpreter
-from edged.modelstore import Package, bundled, find
+from edged.modelstore import Package, Trust, bundled, find
 from edged.modelstore import load as load_package
+
+log = logging.getLogger("edged")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Fitness:
     Attributes:
         findings: a key each and what is wrong with it, in no order.
         model: package, interpreter and spec; None where it cannot be used, or the outline names none.
+        warning: what is wrong with its signature, where that is no reason to stop.
         picture_px: as of `Fitted`.
     """
 
     findings: tuple[Finding, ...]
     model: tuple[Package, Interpreter, ModelSpec] | None
+    warning: str | None
     picture_px: tuple[int, int] | None
 
 
@@ -54,6 +59,8 @@ def load(path: Path, warn: Callable[[str], None], root: Path | None = None) -> t
     fitness = examine(reading.outline, root)
     if reading.config is None:
         raise refusal(path, reading.lines, (*reading.findings, *fitness.findings))
+    if fitness.warning is not None:
+        warn(fitness.warning)
     return reading.config, _fitted(reading.config, fitness)
 
 
@@ -63,18 +70,23 @@ def fit(config: Config, root: Path | None = None) -> Fitted:
     Raises:
         ConfigError: every problem of what it names.
     """
-    return _fitted(config, examine(outline(config), root))
+    fitness = examine(outline(config), root)
+    if fitness.warning is not None:
+        log.warning("%s", fitness.warning)
+    return _fitted(config, fitness)
 
 
 def examine(asked: Outline, root: Path | None = None) -> Fitness:
     """Looks for everything that an outline names."""
     findings: list[Finding] = []
-    model = None
+    trust = trusted.trust(asked.model, root or state_root())
+    model = warning = None
     try:
-        model = None if asked.model is None else open_model(asked.model.name, 1, root)
+        model = None if asked.model is None else open_model(asked.model.name, 1, root, trust)
     except ModelError as error:
         findings.append((("model", "name"), str(error)))
     if model is not None:
+        warning = trust.warning(model[0].folder)
         findings += unknown_labels(asked, model[2])
     size_px = None
     try:
@@ -84,7 +96,7 @@ def examine(asked: Outline, root: Path | None = None) -> Fitness:
     if asked.device is not None and asked.outbox is not None:
         trouble = parts.outbox_trouble(asked.outbox, StateFolder((root or state_root()) / asked.device.name))
         findings += [] if trouble is None else [(("outbox", "path"), trouble)]
-    return Fitness(tuple(findings), model, size_px)
+    return Fitness(tuple(findings), model, warning, size_px)
 
 
 def _fitted(config: Config, fitness: Fitness) -> Fitted:
@@ -111,13 +123,19 @@ def model_folders(root: Path) -> tuple[Path, ...]:
     return (root / "models", bundled())
 
 
-def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Package, Interpreter, ModelSpec]:
-    """Finds, verifies, loads and fits a model.
+def open_model(
+    name: str, threads: int, root: Path | None = None, trust: Trust | None = None
+) -> tuple[Package, Interpreter, ModelSpec]:
+    """Finds, judges, verifies, loads and fits a model.
+
+    Args:
+        trust: which models may be used; left out: all.
 
     Raises:
         ModelError: one sentence.
     """
-    package = load_package(find(name, model_folders(root or state_root())))
+    judge = trust.judge if trust is not None else None
+    package = load_package(find(name, model_folders(root or state_root()), judge))
     interpreter = Interpreter(package.model_path, threads)
     needed = max(package.scores_output, package.embedding_output or 0) + 1
     if len(interpreter.outputs) < needed:

@@ -21,7 +21,7 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
-    "edged.doctor",
+    *("edged.doctor", "edged.keeping", "edged.pulling", "edged.trusted"),
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -64,8 +64,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "edged.cli": (
-        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.config"),
-        *("edged.modelstore", "edged.doctor"),
+        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.doctor"),
+        *("edged.keeping", "edged.pulling", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }
@@ -83,6 +83,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("edged.config", "edged.modelstore"),
     "numpy": ("edged.core", "edged.edges", *COMPOSITION),
     "rich": ("edged.cli",),
+    "http": ("edged.edges.https",),
+    "cryptography": ("edged.modelstore.signature",),
 }
 
 IMPURE = {

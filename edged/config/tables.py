@@ -139,6 +139,18 @@ class ModelTable(Table):
         str, AfterValidator(values.model_name), Field(description="a name in the model store, or a path")
     ] = "efficientnet-lite0-int8"
     threads: Annotated[int | None, _range(1, 64)] = None
+    trusted_keys: Annotated[
+        tuple[Annotated[str, AfterValidator(values.public_key)], ...],
+        Field(max_length=16, description='at most 16 public keys ["NAME:KEY", ...]'),
+    ] = ()
+    policy: Annotated[Literal["off", "warn", "require"], Field(description='"off", "warn" or "require"')] = "off"
+
+    @field_validator("policy")
+    @classmethod
+    def _has_keys(cls, value: str, info: ValidationInfo) -> str:
+        if value != "off" and info.data.get("trusted_keys", ("",)) == ():
+            raise ValueError(f'"{value}" needs trusted_keys beside it: without one no signature could be good')
+        return value
 
 
 class MotionTable(Table):

@@ -6,6 +6,7 @@ what is wrong, what is allowed. No sentence repeats a value that may hold a secr
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
@@ -99,6 +100,20 @@ def model_name(value: str, info: ValidationInfo) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError("is no model; allowed: a name in the model store or a path to a .tflite")
     return anchored(value, info) if "/" in value or value.endswith(".tflite") else value
+
+
+def public_key(value: str) -> str:
+    """NAME:KEY, the key as `edged model sign` prints it."""
+    name, _, key = value.partition(":")
+    try:
+        whole = len(base64.b64decode(key, validate=True)) == 32
+    except ValueError:
+        whole = False
+    if not whole or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", name):
+        raise ValueError(
+            "is no public key; allowed: NAME:KEY as `edged model sign` prints it, such as fleet:44 characters"
+        )
+    return value
 
 
 def host(value: str) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edged import app
+from edged import app, trusted
 from edged.config import Config, load, resolve
 from edged.core.errors import CameraError, ConfigError, ModelError
 from edged.core.findings import Finding, ok, problem, trouble, unavailable, warning
@@ -46,15 +46,20 @@ def _count(config: Config) -> str:
 
 def fitness(subject: Subject, config: Config) -> Iterator[Finding]:
     """Whether the model is whole, how fast it runs here, and whether the rules fit it."""
+    root = _store(subject)
+    trust = trusted.trust(config.model, root)
     try:
-        package, interpreter, spec = app.open_model(config.model.name, 1, _store(subject))
+        package, interpreter, spec = app.open_model(config.model.name, 1, root, trust)
     except ModelError as error:
         yield trouble("model", str(error), "install the model again, or name another one in [model] name")
         yield from (unavailable(check, "the model cannot be used") for check in ("speed", "rules"))
         return
     width_px, height_px = spec.input_size
     size = f"{width_px}x{height_px} pixels, {len(spec.labels)} labels"
-    yield ok("model", f"{spec.name} {spec.version}, its hashes are right; {size}")
+    if (untrusted := trust.warning(package.folder)) is not None:
+        yield warning("model", untrusted, "install a signed version, or sign this one: docs/models.md says how")
+    else:
+        yield ok("model", f"{spec.name} {spec.version}, its hashes are right; {size}")
     yield _speed(config, interpreter, package.model_path)
     yield from _rules(config, spec)
 

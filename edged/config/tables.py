@@ -57,7 +57,7 @@ Delay = Annotated[float, _range(0, 86400, "seconds")]
 class DeviceTable(Table):
     """[device]: who this is."""
 
-    name: Annotated[Name, AfterValidator(values.not_all)] = Field(
+    name: Annotated[Name, AfterValidator(values.free_for_a_device)] = Field(
         default_factory=values.host_name, validate_default=True
     )
     title: Title = None

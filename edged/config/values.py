@@ -41,10 +41,12 @@ def printable(value: str) -> str:
     return value
 
 
-def not_all(value: str) -> str:
-    """A device name that stands for one device."""
+def free_for_a_device(value: str) -> str:
+    """A device name that means nothing else."""
     if value == "all":
         raise ValueError('"all" stands for every device; choose another name')
+    if value == "models":
+        raise ValueError('"models" is the folder of the model store; choose another name')
     return value
 
 

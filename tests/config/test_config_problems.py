@@ -96,6 +96,7 @@ BAD = [
     ("camera", f"{V4L2}\nprivacy_masks = [\n[0, 0, 1, 1],\n[0, 0, 2, 1],\n]", 5, "camera.privacy_masks[2]", "outside"),
     ("camera", f"{V4L2}\nprivacy_masks = [{'[0, 0, 1, 1], ' * 33}]", 3, "camera.privacy_masks", "has 33", "at most 32"),
     ("device", "name = 'all'", 2, "device.name", "every device"),
+    ("device", "name = 'models'", 2, "device.name", "the model store"),
     ("device", "name = 'Porch'", 2, "device.name", "found 'Porch'", "a-z"),
     ("device", "name = ''", 2, "device.name", "found ''", "a-z"),
     ("device", f"name = '{'x' * 33}'", 2, "device.name", "found 'xxx", "1 to 32"),

@@ -31,8 +31,10 @@ CACHE_KIB = 128
 PAGE_BYTES = 1024
 """Of a new file. A transaction writes every page that it touches, whole: a quarter of the usual size wears a card a
 third as much. A file keeps the size that it was made with."""
-CHECKPOINT_PAGES = 1024
-"""Pages that change at every event are written into the file itself once in so many."""
+CHECKPOINT_PAGES = 256
+"""Pages that change at every event are written into the file itself once in so many. From then on, some 50 events after
+a start, the journal is written over from its beginning: it does not grow, and spares the file system a journal of its
+own for each event."""
 JOURNAL_LIMIT_BYTES = 4 << 20
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")

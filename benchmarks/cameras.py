@@ -26,7 +26,7 @@ from edged.core.shot import PictureFormat, Shot
 from edged.core.stats import Ring
 from edged.core.types import FULL, Frame, ModelSpec, Pixels, Region, Scores
 from edged.edges.camera import CaptureCamera
-from edged.edges.camera_file import read_picture
+from edged.edges.camera_file_stills import read_still
 from edged.edges.clock import SystemClock
 from edged.edges.pixels import Preprocessor, least_scale
 from edged.edges.pixels_shot import Developer
@@ -48,7 +48,7 @@ CAMERA_FPS, SLOW_FPS, AGES = 30.0, 5.0, 60
 def pictures(width_px: int, height_px: int) -> list[Pixels]:
     """The same scene, as many photographs as fit, with another noise each time, BGR."""
     random = np.random.default_rng(0)
-    tiles = [read_picture(PHOTOGRAPHS / f"{name}.png") for name in ("cat", "coffee", "rocket")]
+    tiles = [read_still(PHOTOGRAPHS / f"{name}.png") for name in ("cat", "coffee", "rocket")]
     tiles = [cv2.resize(tile, None, fx=2.0, fy=2.0, interpolation=cv2.INTER_CUBIC) for tile in tiles]
     rows = [np.hstack([tiles[(row + column) % 3] for column in range(3)]) for row in range(2)]
     scene = np.vstack(rows)[:height_px, :width_px].astype(np.float32)

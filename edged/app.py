@@ -17,86 +17,42 @@ from types import FrameType
 
 import numpy as np
 
-from edged.config import Config, resolve
+from edged import trusted
+from edged.config import Config
 from edged.core import last_exit
-from edged.core.errors import ConfigError, EdgedError, ModelError, RunError
-from edged.core.labels import fit_model
+from edged.core.errors import ModelError, RunError
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.threads import fewest_threads
-from edged.core.types import FULL, Frame, ModelSpec, Region
+from edged.core.types import FULL, Frame, Region
 from edged.device import Device, Fitted, Report
-from edged.edges import board, camera_file, memory, systemd
-from edged.edges.pixels import geometry
+from edged.edges import board, memory, systemd
+from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root, whose_state
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
-from edged.modelstore import Package, bundled, find
-from edged.modelstore import load as load_package
+from edged.fitness import fit, load, model_folders, open_model, picture_px, seen_share
+from edged.modelstore import Package
 
 TUNING_INVOKES = 5
 
 __all__ = [
     "choose_threads",
     "fit",
+    "load",
+    "model_folders",
     "open_model",
+    "picture_px",
     "run",
     "seen_share",
     "settings",
     "still_classifier",
     "stop_on_signals",
+    "times_key",
+    "times_ms",
     "whose_state",
 ]
 
 log = logging.getLogger("edged")
-
-
-def model_folders(root: Path) -> tuple[Path, ...]:
-    """Where models are looked for: the store, then what ships."""
-    return (root / "models", bundled())
-
-
-def open_model(name: str, threads: int, root: Path | None = None) -> tuple[Package, Interpreter, ModelSpec]:
-    """Finds, verifies, loads and fits a model.
-
-    Raises:
-        ModelError: one sentence.
-    """
-    package = load_package(find(name, model_folders(root or state_root())))
-    interpreter = Interpreter(package.model_path, threads)
-    needed = max(package.scores_output, package.embedding_output or 0) + 1
-    if len(interpreter.outputs) < needed:
-        raise ModelError(
-            f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
-            f"{len(interpreter.outputs)}; correct [embedding]"
-        )
-    output = interpreter.outputs[package.scores_output]
-    spec = fit_model(
-        package.name,
-        package.version,
-        package.sha256,
-        package.labels,
-        package.groups,
-        package.input,
-        package.activation,
-        package.background,
-        interpreter.input,
-        output,
-    )
-    return package, interpreter, spec
-
-
-def fit(config: Config, root: Path | None = None) -> Fitted:
-    """Everything that can be known before the start: the model, the rules on it, and a clip that is there.
-
-    Raises:
-        ConfigError, ModelError: exit code 78.
-    """
-    package, interpreter, spec = open_model(config.model.name, 1, root)
-    regions, rules = resolve(config, spec)
-    trouble = camera_file.probe(config.camera.path) if config.camera.scheme == "file" else None
-    if trouble is not None:
-        raise ConfigError(config.problem(("camera", "source"), trouble))
-    return Fitted(package, interpreter, spec, regions, rules)
 
 
 def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]]:
@@ -115,7 +71,7 @@ def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]
     region = Region("full", FULL, spec.input.fit)
 
     def classify(file: Path, top: int) -> list[tuple[str, float]]:
-        scores = classifier.scores(Frame(camera_file.read_picture(file), 0.0), region)
+        scores = classifier.scores(Frame(read_still(file), 0.0), region)
         return [(wanted[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")[:top]]
 
     return classify
@@ -124,14 +80,6 @@ def still_classifier(name: str) -> Callable[[Path, int], list[tuple[str, float]]
 def settings(config: Config, fitted: Fitted) -> Settings:
     """The settings as a run would find them: what was set while running, where the file has not changed since."""
     return Settings.load(StateFolder(state_root() / config.device.name).read("settings.json"), fitted.rules)
-
-
-def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:
-    """What part of a region's area the model gets to see, 0..1: less than all of it where the fit crops."""
-    width_px, height_px = frame_px if rotate_deg in (0, 180) else frame_px[::-1]
-    box = region.box.pixels(width_px, height_px)
-    (left, top, right, bottom), _ = geometry(box, region.fit, spec.input_size)
-    return (right - left) * (bottom - top) / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def run(
@@ -158,6 +106,7 @@ def run(
     memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
+    trusted.accept(config, root, fitted.package.folder)
     kept = last_exit.read(folder.read("last_exit.json"))
     last = last_exit.refined(kept, systemd.last_result(), systemd.watchdog_s())
     if last is not None and last["code"] != 0:
@@ -172,7 +121,7 @@ def run(
             threads,
             StateFolder(root),
             stop,
-            restart or stop.set,
+            restart,
             last_exit=last,
             print_events=print_events,
         )
@@ -182,8 +131,7 @@ def run(
             # It could be used at the start: a new process may well work, so this is no exit code 78.
             raise RunError(str(error)) from error
     except BaseException as error:
-        reason = str(error) if isinstance(error, EdgedError) else type(error).__name__
-        folder.write("last_exit.json", {"code": 1, "reason": reason})
+        folder.write("last_exit.json", {"code": 1, "reason": last_exit.reason(error)})
         raise
     folder.write("last_exit.json", {"code": 0, "reason": "stopped"})
     return device.report()
@@ -200,8 +148,13 @@ def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Int
     return Interpreter(fitted.package.model_path, threads), threads
 
 
-def _times_ms(kept: object) -> dict[int, float]:
-    """What the file says of a model; an entry that makes no sense is measured again."""
+def times_key(sha256: str) -> str:
+    """Under what the times of a model are kept: they hold for this runtime and this board."""
+    return f"{sha256[:16]} {RUNTIME} {board.model_name()}"
+
+
+def times_ms(kept: object) -> dict[int, float]:
+    """What the file says of a model, by threads; an entry that makes no sense is measured again."""
     entries = kept.items() if isinstance(kept, dict) else ()
     return {
         int(threads): float(ms)
@@ -241,16 +194,18 @@ def choose_threads(package: Package, single: Interpreter, fps: float, folder: St
         folder: the state root; what is measured does not depend on the device.
         again: forget what was measured before.
     """
-    key = f"{package.sha256[:16]} {RUNTIME} {board.model_name()}"
+    key = times_key(package.sha256)
     kept = folder.read("threads.json")
-    known = {} if again else _times_ms(kept.get(key))
+    known = {} if again else times_ms(kept.get(key))
 
     def measure(threads: int) -> float:
         interpreter = single if threads == 1 else Interpreter(package.model_path, threads)
         return median_invoke_ms(interpreter, TUNING_INVOKES)
 
-    threads, times_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
-    if times_ms != known:
-        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in times_ms.items()}})
-        log.info("threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in times_ms.items()})
+    threads, measured_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
+    if measured_ms != known:
+        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in measured_ms.items()}})
+        log.info(
+            "threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in measured_ms.items()}
+        )
     return threads

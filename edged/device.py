@@ -11,18 +11,21 @@ from typing import Any
 
 from edged import loop, parts
 from edged.config import Config
-from edged.core import wire
+from edged.core import leftovers, wire
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
+from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
 from edged.core.types import Message, ModelSpec, Region, Rule
 from edged.duties.checkup import Checkup
 from edged.duties.control import Control
+from edged.duties.leftovers import Leftovers
 from edged.duties.namesake import Namesake
 from edged.duties.pause import PausableCamera
 from edged.duties.publisher import MqttPublisher
+from edged.duties.status import Status
 from edged.duties.upkeep import Upkeep
 from edged.edges import board, memory
 from edged.edges.clock import ClipClock, SystemClock
@@ -30,8 +33,8 @@ from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
 from edged.modelstore import Package
-from edged.ports import Outbox, Received
-from edged.printing import PrintingOutbox
+from edged.ports import Disconnected, Received
+from edged.printing import EventPrinter
 from edged.vitals import Vitals
 
 TURN_S = 0.25
@@ -48,6 +51,8 @@ class Fitted:
 
     Attributes:
         interpreter: the model as it was loaded to find that out, with one thread.
+        picture_px: (width_px, height_px) before turning: of the clip, or what the camera is asked for; None for a
+            network camera, whose stream decides.
     """
 
     package: Package
@@ -55,6 +60,7 @@ class Fitted:
     spec: ModelSpec
     regions: tuple[Region, ...]
     rules: tuple[Rule, ...]
+    picture_px: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class Device:
         threads: how many those are.
         root: the state root; the device's own folder is in it.
         stop: ends the run when it is set.
-        restart: begins a clean end after which the process starts again.
+        restart: begins a clean end after which the process starts again; None where nobody would start it.
 
     Raises:
         ConfigError: the outbox is from a newer edged.
@@ -101,12 +107,13 @@ class Device:
         threads: int,
         root: StateFolder,
         stop: threading.Event,
-        restart: Callable[[], None],
+        restart: Callable[[], None] | None,
         *,
         last_exit: Mapping[str, Any] | None,
         print_events: bool,
     ) -> None:
         self._config, self._fitted, self._stop = config, fitted, stop
+        self._restart, self._restarting = restart, False
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
         self.topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
@@ -119,15 +126,17 @@ class Device:
         self.decider = Decider(fitted.rules, self.wanted)
         self.gate = parts.gate(config, fitted.regions, self.decider)
         folder = root.inner(config.device.name)
-        self.durable = parts.outbox(config, folder, self.clock, fitted.spec)
-        self.outbox: Outbox = PrintingOutbox(self.durable, self.topics) if print_events else self.durable
+        stored = EventPrinter(self.topics).stored if print_events else None
+        self.outbox = parts.outbox(config, folder, self.clock, fitted.spec, stored)
         settings = Settings.load(folder.read("settings.json"), fitted.rules)
+        self.inbox = Inbox(self.topics, [rule.name for rule in fitted.rules])
         self.vitals = vitals = self._vitals(threads, folder.path)
 
         def describe() -> Message:
             return vitals.info(last_exit, settings.rules(), settings.sources())
 
-        self.publisher = self._publisher(describe(), vitals)
+        announced = parts.Announced(config, self.topics, fitted.rules, root)
+        self.publisher = self._publisher(describe(), vitals, leftovers.signs(announced.stale, self.topics))
         self.control = Control(
             self.clock,
             self.topics,
@@ -136,29 +145,27 @@ class Device:
             self.pipeline,
             self.outbox,
             self.publisher,
+            self.inbox,
             describe=describe,
             keep=lambda kept: folder.write("settings.json", kept),
-            restart=restart,
+            restart=self._begin_restart,
         )
-        self._build_watchers(root, describe)
+        self._build_watchers(announced, describe)
         self._tell_of_the_start(interpreter)
 
     def run(self, on_turn: Callable[[Report], None] | None) -> None:
         """Runs the loop, then says what remains to be said."""
         self._wire()
         systemd = Systemd(self.clock)
-        turns = [systemd.beat, self.control.turn, self.namesake.turn, self.upkeep.turn, self.checkup.turn]
-        if self.announcement is not None:
-            turns.append(self.announcement.turn)
-            self.announcement.start()
-        if on_turn is not None:
-            turns.append(lambda: on_turn(self.report()))
-        self.durable.close_open()
+        status = Status(self.pipeline, systemd.status)
+        turns = self._turns(systemd.beat, status.turn, on_turn)
+        self.outbox.close_open()
         memory.give_back_after_start()
         self.vitals.begin()
         self.control.start()
         self.publisher.start()
         systemd.ready()
+        status.turn()
         try:
             loop.run(
                 PausableCamera(
@@ -174,18 +181,38 @@ class Device:
                 self._stop,
                 TURN_S,
             )
-            systemd.stopping()
+            if not self._restarting:
+                systemd.stopping()
+            status.turn()
             self.publisher.close(DRAIN_S)
+            if self._restarting:
+                systemd.restarting()
         finally:
-            self.durable.close()
+            self.outbox.close()
+
+    def _turns(
+        self, beat: Callable[[], None], tell: Callable[[], None], on_turn: Callable[[Report], None] | None
+    ) -> list[Callable[[], None]]:
+        turns = [beat, tell, self.control.turn, self.namesake.turn, self.leftovers.turn]
+        turns += [self.upkeep.turn, self.checkup.turn]
+        if self.announcement is not None:
+            turns.append(self.announcement.turn)
+            self.announcement.start()
+        if on_turn is not None:
+            turns.append(lambda: on_turn(self.report()))
+        return turns
+
+    def _begin_restart(self) -> None:
+        self._restarting = self._restart is not None
+        (self._restart or self._stop.set)()
 
     def report(self) -> Report:
         """What the run has come to so far."""
         return Report(
             frames=self.camera.taken,
             dropped=self.camera.dropped,
-            events=self.durable.numbered,
-            acknowledged=self.durable.acknowledged,
+            events=self.outbox.numbered,
+            acknowledged=self.outbox.acknowledged,
             invoke_ms=self.invoke_ms,
         )
 
@@ -201,6 +228,7 @@ class Device:
             self.outbox,
             self.problems,
             self.invoke_ms,
+            self.inbox,
             folder,
         )
 
@@ -216,9 +244,9 @@ class Device:
             text = f"every user of the board can read the file of {' and of '.join(exposed)}: chmod o-r, then restart"
             self.problems.set("secret_exposed", text, now_s)
 
-    def _publisher(self, info: Message, vitals: Vitals) -> MqttPublisher:
+    def _publisher(self, info: Message, vitals: Vitals, signs: Sequence[str]) -> MqttPublisher:
         return MqttPublisher(
-            parts.broker(self._config, self.topics, self.clock),
+            parts.broker(self._config, self.topics, self.clock, signs),
             self.outbox,
             self.clock,
             self.topics,
@@ -231,25 +259,33 @@ class Device:
             will_delay=self._config.mqtt.protocol == "5",
         )
 
-    def _build_watchers(self, root: StateFolder, describe: Callable[[], Message]) -> None:
+    def _build_watchers(self, announced: parts.Announced, describe: Callable[[], Message]) -> None:
         """What listens and looks after things."""
         model = f"{self._fitted.spec.name} {self._fitted.spec.version}"
         self.announcement = parts.announcement(
-            self._config, self.topics, self._fitted.rules, model, root, self.publisher, self.clock
+            self._config, self.topics, self._fitted.rules, model, announced, self.publisher, self.clock
         )
-        self.namesake = Namesake(self.topics.info, board.board_id(), self.clock, self.problems, self.publisher.drop)
-        self.upkeep = Upkeep(self.clock, self.problems, self.durable, lambda: self.publisher.retain(describe()))
+        mine = board.board_id()
+        self.leftovers = Leftovers(announced.stale, self.topics.root, mine, self.publisher, self.clock, announced.keep)
+        self.namesake = Namesake(self.topics.info, mine, self.clock, self.problems, self.publisher.drop)
+        self.upkeep = Upkeep(self.clock, self.problems, self.outbox, lambda: self.publisher.retain(describe()))
         self.checkup = Checkup(self.clock, self.problems, self.vitals.condition)
 
     def _wire(self) -> None:
         def received(message: Received) -> None:
             self.namesake.received(message)
+            self.leftovers.received(message)
             self.control.received(message)
             if self.announcement is not None:
                 self.announcement.received(message)
 
+        def lost(notice: Disconnected) -> None:
+            self.namesake.lost(notice)
+            self.leftovers.lost()
+
         self.publisher.on_received = received
-        self.publisher.on_lost = self.namesake.lost
+        self.publisher.on_connected = self.leftovers.connected
+        self.publisher.on_lost = lost
 
 
 class _Heartbeats:

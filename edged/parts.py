@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import edged
-from edged.config import CameraTable, Config
+from edged.config import CameraTable, Config, OutboxTable
 from edged.core import commands, homeassistant, leftovers, wire
+from edged.core.errors import ConfigError
 from edged.core.gate import EveryRegion
 from edged.core.motion import MotionGate
 from edged.core.sight import Sight
 from edged.core.trigger import Decider
-from edged.core.types import Message, ModelSpec, Region, Rule
+from edged.core.types import Event, Message, ModelSpec, Region, Rule
 from edged.duties.announcement import Announcement
 from edged.duties.publisher import MqttPublisher
 from edged.duties.sight import DiscerningCamera
-from edged.edges import board, tls
+from edged.edges import board, outbox_place, tls
 from edged.edges.camera import CaptureCamera
 from edged.edges.camera_file import FileSource
 from edged.edges.camera_picamera2 import Picamera2Source
@@ -25,10 +28,14 @@ from edged.edges.camera_rtsp import RtspSource
 from edged.edges.camera_v4l2 import V4l2Source
 from edged.edges.mqtt import PahoBroker
 from edged.edges.outbox_fallback import DurableOutbox
+from edged.edges.outbox_place import StoreForeign
+from edged.edges.outbox_schema import FORMAT
 from edged.edges.pixels import least_scale
 from edged.edges.state_folder import StateFolder
 from edged.ports import Camera, Clock, Gate, Source
 
+PLACE = "outbox.json"
+"""In the device's folder: where outside of it the events are kept."""
 STALL_S, FILE_STALL_S, KEY_STALL_S = 5.0, 30.0, 25.0
 
 
@@ -91,34 +98,73 @@ def gate(config: Config, regions: Sequence[Region], decider: Decider) -> Gate:
     return MotionGate(regions, config.motion.idle_fps, decider.undecided)
 
 
-def outbox(config: Config, folder: StateFolder, clock: Clock, spec: ModelSpec) -> DurableOutbox:
+def outbox(
+    config: Config,
+    folder: StateFolder,
+    clock: Clock,
+    spec: ModelSpec,
+    stored: Callable[[Sequence[Event]], None] | None = None,
+) -> DurableOutbox:
     """The event queue, open.
 
+    Args:
+        stored: told of every event when it is kept.
+
     Raises:
-        ConfigError: it is from a newer edged.
+        ConfigError: its file is from a newer edged, or none of edged's.
     """
     table = config.outbox
-    return DurableOutbox(
-        folder.path / table.path,
-        clock,
-        board.boot_id(),
-        f"{spec.name}@{spec.sha256[:8]}",
-        max_rows=table.max_rows,
-        max_bytes=table.max_bytes,
-        max_age_s=table.max_age_s,
-        keep_delivered_s=table.keep_delivered_s,
-    )
+    path, is_own = _place(table, folder)
+    try:
+        outbox_place.examine(path, FORMAT, is_own=is_own)
+        if not is_own:  # before it is made: a power cut in between leaves something that nobody could tell
+            folder.write(PLACE, {"path": str(path)})
+        return DurableOutbox(
+            path,
+            clock,
+            board.boot_id(),
+            f"{spec.name}@{spec.sha256[:8]}",
+            max_rows=table.max_rows,
+            max_bytes=table.max_bytes,
+            max_age_s=table.max_age_s,
+            keep_delivered_s=table.keep_delivered_s,
+            stored=stored,
+        )
+    except StoreForeign as error:
+        raise ConfigError(config.problem(("outbox", "path"), str(error))) from None
 
 
-def broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
-    """The connection, not yet begun."""
+def outbox_trouble(table: OutboxTable, folder: StateFolder) -> str | None:
+    """Why the events cannot be kept where they shall be, as far as reading tells; None where they can."""
+    path, is_own = _place(table, folder)
+    try:
+        outbox_place.examine(path, FORMAT, is_own=is_own)
+    except StoreForeign as error:
+        return str(error)
+    return None
+
+
+def _place(table: OutboxTable, folder: StateFolder) -> tuple[Path, bool]:
+    """Where the events are kept, and whether that is edged's own place.
+
+    The device's folder is. Another is where edged itself made the file or found one of its own, which it remembers.
+    """
+    path = folder.path / table.path
+    is_inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder.path))
+    return path, is_inside or folder.read(PLACE).get("path") == str(path)
+
+
+def broker(config: Config, topics: wire.Topics, clock: Clock, signs: Sequence[str]) -> PahoBroker:
+    """The connection, not yet begun.
+
+    Args:
+        signs: what else is to be subscribed to, see `core.leftovers.signs`.
+    """
     mqtt = config.mqtt
     secure = mqtt.tls and tls.context(
         mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file, mqtt.tls.strict, mqtt.tls.server_name
     )
-    filters = [topics.info]
-    if mqtt.commands:
-        filters += commands.filters(topics)
+    filters = list(commands.filters(topics)) if mqtt.commands else []
     if mqtt.discovery_prefix:
         filters.append(mqtt.birth_topic)
     return PahoBroker(
@@ -129,11 +175,50 @@ def broker(config: Config, topics: wire.Topics, clock: Clock) -> PahoBroker:
         keepalive_s=mqtt.keepalive_s,
         will=wire.availability(topics, wire.OFFLINE),
         username=mqtt.username,
-        password=config.password(),
+        password=config.password,
         clock=clock,
         tls=secure or None,
         filters=filters,
+        large=[topics.info, *signs],
     )
+
+
+class Announced:
+    """What the broker was told by this configuration file, kept in the state root.
+
+    By file and not by device: a device that was renamed must be found again.
+
+    Attributes:
+        topic: of the description for Home Assistant, "" where discovery is off.
+        removed: components that were announced once and are no longer, oldest first.
+        stale: what lies on the broker for nothing, by root; whoever clears it takes it out and calls `keep`.
+    """
+
+    def __init__(self, config: Config, topics: wire.Topics, rules: Sequence[Rule], root: StateFolder) -> None:
+        mqtt, device = config.mqtt, config.device.name
+        self._root, self._topics, self._rules = root, topics, [rule.name for rule in rules]
+        self._name = f"announced-{hashlib.sha256(str(config.path.resolve()).encode()).hexdigest()[:12]}.json"
+        kept = root.read(self._name)
+        self._now: Mapping[str, homeassistant.Component] = {}
+        self.removed: Mapping[str, homeassistant.Component] = {}
+        self.topic = ""
+        if mqtt.discovery_prefix:
+            self.topic = homeassistant.removal(device, discovery_prefix=mqtt.discovery_prefix).topic
+            self._now = homeassistant.components(device, topics, rules, commands=mqtt.commands)
+            self.removed = homeassistant.gone(leftovers.announced(kept, topics), self._now)
+        self.stale = leftovers.stale(kept, topics, self._rules, self.topic)
+        self._remembered = self.removed
+        self.keep()
+
+    def keep(self) -> None:
+        """Writes it down as it is now."""
+        components = {**self._remembered, **self._now}
+        self._root.write(self._name, leftovers.record(self._topics, self._rules, self.topic, components, self.stale))
+
+    def bury(self) -> None:
+        """What was removed was shown to Home Assistant once more: its names are enough from now on."""
+        self._remembered = homeassistant.tombstones(self.removed)
+        self.keep()
 
 
 def announcement(
@@ -141,31 +226,13 @@ def announcement(
     topics: wire.Topics,
     rules: Sequence[Rule],
     model: str,
-    root: StateFolder,
+    announced: Announced,
     publisher: MqttPublisher,
     clock: Clock,
 ) -> Announcement | None:
-    """What Home Assistant is told, None where discovery is off; also has cleared what earlier configurations left.
-
-    Args:
-        root: the state root. What was announced is remembered by configuration file and not by device: a device that
-            was renamed must be found again.
-    """
-    mqtt, names = config.mqtt, [rule.name for rule in rules]
-    name = f"announced-{hashlib.sha256(str(config.path.resolve()).encode()).hexdigest()[:12]}.json"
-    kept, now, removed = root.read(name), {}, {}
-    removal = homeassistant.removal(config.device.name, discovery_prefix=mqtt.discovery_prefix)
-    topic = removal.topic if mqtt.discovery_prefix else ""
-    if topic:
-        now = homeassistant.components(config.device.name, topics, rules, commands=mqtt.commands)
-        removed = homeassistant.gone(leftovers.announced(kept, topics), now)
-    for stale in leftovers.stale(kept, topics, names, topic):
-        publisher.retain(Message(stale, b"", 1, retain=True))
-
-    def remember(old: Mapping[str, homeassistant.Component]) -> None:
-        root.write(name, leftovers.record(topics, names, topic, {**old, **now}))
-
-    remember(removed)
+    """What Home Assistant is told, None where discovery is off."""
+    if not announced.topic:
+        return None
 
     def make(back: bool) -> Message:
         return homeassistant.discovery(
@@ -175,19 +242,17 @@ def announcement(
             rules,
             edged.__version__,
             model,
-            discovery_prefix=mqtt.discovery_prefix,
-            commands=mqtt.commands,
-            gone=removed,
+            discovery_prefix=config.mqtt.discovery_prefix,
+            commands=config.mqtt.commands,
+            gone=announced.removed,
             back=back,
         )
 
-    if not topic:
-        return None
     return Announcement(
         make,
         publisher,
         clock,
-        has_removed=any(len(component) > 1 for component in removed.values()),
-        remember=lambda: remember(homeassistant.tombstones(removed)),
-        birth_topic=mqtt.birth_topic,
+        has_removed=any(len(component) > 1 for component in announced.removed.values()),
+        remember=announced.bury,
+        birth_topic=config.mqtt.birth_topic,
     )

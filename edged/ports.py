@@ -111,6 +111,7 @@ class OutboxCounts:
         bytes: None for an outbox that stores nothing serialized.
         dropped: events that newer ones pushed out, since the log began.
         first_seq, last_seq: the oldest that is kept and the newest that was numbered; None where there is none.
+        set_aside: events that the broker refused for good, since the log began.
     """
 
     rows: int
@@ -119,6 +120,7 @@ class OutboxCounts:
     dropped: int
     first_seq: int | None
     last_seq: int | None
+    set_aside: int = 0
 
 
 class Outbox(Protocol):

@@ -1,4 +1,4 @@
-"""Events on stdout as they are stored, for `--print-events`: an outbox around an outbox, and the loop need not know."""
+"""Events on stdout as they are stored, for `--print-events`: told by the outbox, so the loop need not know."""
 
 from __future__ import annotations
 
@@ -10,34 +10,23 @@ import sys
 from collections.abc import Sequence
 
 from edged.core import wire
-from edged.core.types import Decision, Event
-from edged.ports import Outbox
+from edged.core.types import Event
 
 log = logging.getLogger("edged")
 
 
-class PrintingOutbox:
-    """An outbox that also writes every event as one JSON line on stdout, as long as somebody reads there."""
+class EventPrinter:
+    """Writes every event as one JSON line on stdout, as long as somebody reads there."""
 
-    def __init__(self, outbox: Outbox, topics: wire.Topics) -> None:
-        self._outbox, self._topics = outbox, topics
+    def __init__(self, topics: wire.Topics) -> None:
+        self._topics = topics
         self._read = sys.stdout is not None
         self._stdout = sys.stdout.fileno() if self._read else -1
-        self.log = outbox.log
-        self.next, self.acknowledge, self.refuse = outbox.next, outbox.acknowledge, outbox.refuse
-        self.release, self.replay, self.counts = outbox.release, outbox.replay, outbox.counts
 
-    @property
-    def acknowledged(self) -> int:
-        """How many events the broker took since the start."""
-        return self._outbox.acknowledged
-
-    def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
-        """Keeps events, then prints them: what is seen is stored."""
-        events = self._outbox.append(decisions)
+    def stored(self, events: Sequence[Event]) -> None:
+        """To be told of events when they are kept: what is seen is stored."""
         for event in events if self._read else ():
             self._print(wire.event(self._topics, event, late=False).payload + b"\n")
-        return events
 
     def _print(self, line: bytes) -> None:
         """Writes a line where somebody reads now: the loop does not wait for a reader."""

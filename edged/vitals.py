@@ -11,6 +11,7 @@ from edged.config import Config
 from edged.core import wire
 from edged.core.condition import Condition
 from edged.core.problems import Problems
+from edged.core.ratelimit import Inbox
 from edged.core.stats import Rate, Ring
 from edged.core.types import Message, ModelSpec, Rule
 from edged.edges import board
@@ -38,12 +39,13 @@ class Vitals:
         outbox: Outbox,
         problems: Problems,
         invoke_ms: Ring,
+        inbox: Inbox,
         folder: Path,
     ) -> None:
         self._config, self._topics, self._spec, self._threads = config, topics, spec, threads
         self._clock, self._camera, self._classifier, self._outbox = clock, camera, classifier, outbox
         self._problems, self._invoke_ms = problems, invoke_ms
-        self._folder = folder
+        self._inbox, self._folder = inbox, folder
         self._rate = Rate(clock.monotonic())
         self._begun_mb: float | None = None
         self._memory_limit_mb: float | None = None
@@ -108,6 +110,7 @@ class Vitals:
             fps=self._rate.read(now_s, self._camera.taken),
             frames=self._camera.taken,
             drops=self._camera.dropped,
+            damaged=self._camera.damaged,
             invoke_ms=self._invoke_ms.percentiles(),
             frame_age_ms=None if last_t_s is None else self._clock.age_ms(last_t_s),
             outbox={
@@ -115,9 +118,11 @@ class Vitals:
                 "bytes": counts.bytes,
                 "oldest_s": None if counts.oldest_s is None else round(counts.oldest_s, 1),
                 "dropped": counts.dropped,
+                "set_aside": counts.set_aside,
                 "first_seq": counts.first_seq,
                 "last_seq": counts.last_seq,
             },
+            requests_dropped=self._inbox.dropped,
             rss_mb=board.rss_mb(),
             condition=self.condition(),
             clock_synced=self._clock.is_synced(),

@@ -186,7 +186,7 @@ class Rig:
             keepalive_s=5,
             will=will,
             username=None,
-            password=None,
+            password=lambda: None,
             clock=self.clock,
             filters=[self.topics.info],
         )

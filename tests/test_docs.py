@@ -18,12 +18,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edged import cli
+from edged.cli import model
 from edged.config import load
 from edged.config.problems import TABLES
 from edged.core import findings, types, wire
 from edged.duties import publisher
 from edged.edges import outbox_fallback
-from edged.modelstore import manifest
+from edged.modelstore import catalogue, manifest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -281,6 +282,23 @@ def test_readme_has_every_command_with_its_options(capsys: pytest.CaptureFixture
         with pytest.raises(SystemExit):
             cli.main([line.split()[1], "--help"])
         known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+        assert set(re.findall(r"--[a-z-]+", line)) == known, line
+
+
+def test_models_page_has_the_models_of_the_catalogue_and_an_example_of_one(tmp_path: Path) -> None:
+    assert rows(section(MODELS, "The catalogue"), "name") == [one.name for one in catalogue.load().model]
+    (example,) = (block for block in blocks(MODELS, "toml") if "[[model]]" in block)
+    (tmp_path / "catalogue.toml").write_text(example, encoding="utf-8")
+    assert catalogue.load(tmp_path / "catalogue.toml").model
+
+
+def test_models_page_has_every_model_command_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = rows(section(MODELS, "Commands").replace("\\|", "/"), "model command")
+    assert [line.split()[0] for line in lines] == list(model.COMMANDS)
+    for line in lines:
+        with pytest.raises(SystemExit):
+            cli.main(["model", line.split()[0], "--help"])
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--config"}
         assert set(re.findall(r"--[a-z-]+", line)) == known, line
 
 

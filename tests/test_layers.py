@@ -19,9 +19,9 @@ MAX_FUNCTION_LINES = 40
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "manager", "handler"}
 
 COMPOSITION = (
-    *("edged.app", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
+    *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
-    "edged.doctor",
+    *("edged.doctor", "edged.keeping", "edged.pulling", "edged.trusted"),
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -38,6 +38,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "edged.edges.outbox*": ("edged.ports", "edged.core", "edged.edges.outbox*", "edged.edges.identity"),
     "edged.edges.mqtt*": ("edged.ports", "edged.core", "edged.edges.mqtt*", "edged.edges.tls"),
     "edged.edges.camera_v4l2*": ("edged.ports", "edged.core", "edged.edges.camera_v4l2*"),
+    "edged.edges.camera_file*": (
+        "edged.ports",
+        "edged.core",
+        "edged.edges.camera_file*",
+        "edged.edges.frames",
+        "edged.edges.pixels*",
+    ),
     "edged.edges.camera": (
         "edged.ports",
         "edged.core",
@@ -57,8 +64,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "edged.cli": (
-        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.config"),
-        *("edged.modelstore", "edged.doctor"),
+        *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.doctor"),
+        *("edged.keeping", "edged.pulling", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }
@@ -76,6 +83,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("edged.config", "edged.modelstore"),
     "numpy": ("edged.core", "edged.edges", *COMPOSITION),
     "rich": ("edged.cli",),
+    "http": ("edged.edges.https",),
+    "cryptography": ("edged.modelstore.signature",),
 }
 
 IMPURE = {

@@ -350,6 +350,63 @@ class TestEvents:
         assert len(events(device.broker.acknowledged)) == 1
 
 
+class TestRefusedRetained:
+    """A broker that takes a retained topic not now: it gets it later, and nobody sees a stale state come alive."""
+
+    def device(self, topic: str) -> Device:
+        device = Device()
+        device.broker.refusals[topic] = "Quota exceeded"
+        device.broker.for_good = False
+        return device
+
+    def test_it_is_sent_again_after_a_pause_and_online_waits_for_it(self) -> None:
+        device = self.device(TOPICS.state("cat"))
+        device.go_up()
+        assert [problem.code for problem in device.problems.all()] == ["event_refused"]
+        before = len(device.broker.sent)
+        device.broker.refusals.clear()
+        device.see("dog", 0.9)
+        assert topics(device.broker.sent[before:]) == ["state/dog"], "not before the pause is over"
+        device.clock.advance(5.0)
+        for _ in range(5):
+            device.pump()
+        assert topics(device.broker.sent[before + 1 :]) == ["state/cat", "availability", "health", "event/dog"]
+        assert device.problems.all() == ()
+
+    def test_of_a_topic_that_waits_the_newest_value_is_sent(self) -> None:
+        device = Device()
+        device.go_up()
+        device.broker.refusals[TOPICS.state("cat")] = "Quota exceeded"
+        device.broker.for_good = False
+        device.see("cat", 0.9)
+        device.pump()
+        device.see("cat", 0.0)
+        device.pump()
+        device.broker.refusals.clear()
+        device.clock.advance(5.0)
+        device.pump()
+        states = [body(m)["state"] for m in device.broker.acknowledged if m.topic == TOPICS.state("cat")]
+        assert states == ["unknown", "OFF"]
+
+    def test_online_itself_is_sent_again(self) -> None:
+        device = self.device(TOPICS.availability)
+        device.go_up()
+        assert "health" not in topics(device.broker.sent)
+        device.broker.refusals.clear()
+        device.clock.advance(5.0)
+        for _ in range(5):
+            device.pump()
+        assert topics(device.broker.sent[-2:]) == ["availability", "health"]
+
+    def test_a_new_connection_does_not_wait(self) -> None:
+        device = self.device(TOPICS.state("cat"))
+        device.go_up()
+        device.broker.refusals.clear()
+        device.broker.down()
+        device.go_up()
+        assert "availability" in topics(device.broker.connections[1])
+
+
 class TestHealth:
     def count(self, device: Device) -> int:
         return topics(device.broker.sent).count("health")
@@ -430,6 +487,13 @@ class TestClose:
         device.publisher.close(5.0)
         assert device.broker.stopped == 0
         assert device.broker.acknowledged[-1].payload == b"offline"
+
+    def test_a_broker_that_does_not_take_offline_publishes_the_will_instead(self) -> None:
+        device = Device(will_delay=False)
+        device.go_up()
+        device.broker.answering = False
+        device.publisher.close(5.0)
+        assert device.broker.stopped == 0x04
 
     @pytest.mark.parametrize("acknowledged", [0, 1, 3, 4, 5])
     def test_offline_is_the_last_word_however_far_the_connection_has_come(self, acknowledged: int) -> None:

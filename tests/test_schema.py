@@ -85,14 +85,24 @@ def ending(reason: str, score: float | None = None) -> Event:
 
 
 def health(**changes: Any) -> Message:
-    nothing = {"rows": 0, "bytes": None, "oldest_s": None, "dropped": 0, "first_seq": None, "last_seq": None}
+    nothing = {
+        "rows": 0,
+        "bytes": None,
+        "oldest_s": None,
+        "dropped": 0,
+        "set_aside": 0,
+        "first_seq": None,
+        "last_seq": None,
+    }
     figures: dict[str, Any] = {
         "fps": None,
         "frames": 0,
         "drops": 0,
+        "damaged": 0,
         "invoke_ms": None,
         "frame_age_ms": None,
         "outbox": nothing,
+        "requests_dropped": 0,
         "rss_mb": None,
         "condition": condition(),
         "clock_synced": False,
@@ -151,7 +161,15 @@ def messages() -> Iterator[tuple[str, Message]]:
             drops=1,
             invoke_ms=Percentiles(0.0, 9.7, 1e6),
             frame_age_ms=0,
-            outbox={"rows": 1000, "bytes": 1, "oldest_s": 0.0, "dropped": 7, "first_seq": 1, "last_seq": 1001},
+            outbox={
+                "rows": 1000,
+                "bytes": 1,
+                "oldest_s": 0.0,
+                "dropped": 7,
+                "set_aside": 2,
+                "first_seq": 1,
+                "last_seq": 1001,
+            },
             rss_mb=99.5,
             condition=condition(
                 anonymous_mb=53.0,

@@ -26,6 +26,7 @@ COMMANDS = {
     "classify": "score still images",
     "bench": "measure the loop against bare invoke()",
     "watch": "show what devices say, as it comes",
+    "model": "list, install, choose, verify, remove and sign models",
     "forget": "clear everything retained of this device on the broker",
 }
 

@@ -16,21 +16,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Says what will run, or raises what is wrong with it."""
     from edged import app
-    from edged.config import load
 
     tell_state()
-    config = load(args.config)
-    for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    fitted = app.fit(config)
+    config, fitted = app.load(args.config, lambda warning: print(f"warning: {warning}", file=sys.stderr))
     spec = fitted.spec
     width_px, height_px = spec.input_size
     print(f"{args.config}: device {config.device.name} can run")
     print(f"  model {spec.name} {spec.version}: {width_px}x{height_px} {spec.input.color}, {len(spec.labels)} labels")
-    frame_px = (config.camera.width_px, config.camera.height_px)
     for region in fitted.regions:
-        seen = app.seen_share(spec, region, frame_px, config.camera.rotate_deg)
-        print(f"  region {region.name}: the model sees {seen:.0%} of it ({region.fit}, {frame_px[0]}x{frame_px[1]})")
+        if fitted.picture_px is not None:
+            seen = f"{app.seen_share(spec, region, fitted.picture_px, config.camera.rotate_deg):.0%} of it"
+            size = f"{fitted.picture_px[0]}x{fitted.picture_px[1]}"
+        elif region.fit == "center-crop":
+            seen, size = "its middle", "how much of it depends on the size of the stream"
+        else:
+            seen, size = "100% of it", "whatever the size of the stream"
+        print(f"  region {region.name}: the model sees {seen} ({region.fit}, {size})")
     settings = app.settings(config, fitted)
     for rule, filed in zip(settings.rules(), fitted.rules, strict=True):
         origin = "" if rule == filed else f" (set while running; the file says {filed.score_threshold:g})"

@@ -37,7 +37,6 @@ def tell_state() -> None:
 def execute(args: argparse.Namespace) -> int:
     """Runs until a signal or the end of a clip; a `restart` over MQTT starts the same command line anew."""
     from edged import app
-    from edged.config import load
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     tell_state()
@@ -48,10 +47,7 @@ def execute(args: argparse.Namespace) -> int:
         stop.set()
 
     with app.stop_on_signals(stop):
-        config = load(args.config)
-        for warning in config.warnings:
-            logging.getLogger("edged").warning("%s", warning)
-        fitted = app.fit(config)
+        config, fitted = app.load(args.config, lambda warning: logging.getLogger("edged").warning("%s", warning))
         app.run(config, fitted, stop, print_events=args.print_events, restart=restart)
     if again.is_set():
         # By itself, so that it comes back whoever started it; the process keeps its number, and systemd its service.

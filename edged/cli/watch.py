@@ -219,6 +219,7 @@ def _figures(health: Mapping[str, Any]) -> str:
         (health["invoke_ms"]["p50"], "{:.1f} ms an invoke"),
         (health["outbox"]["rows"], "{:d} waiting"),
         (health["outbox"]["dropped"] or None, "{:d} dropped"),
+        (health["outbox"].get("set_aside") or None, "{:d} refused for good"),
         (health["soc_temp_c"], "{:.0f} °C"),
         ("under-voltage" if health["undervoltage"] else None, "{}"),
         (None if health["clock_synced"] else "clock not set", "{}"),

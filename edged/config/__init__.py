@@ -5,9 +5,10 @@ tensors or the network; the only files read are the configuration itself and the
 that it names.
 """
 
-from edged.config.config import Config
-from edged.config.fitting import resolve
-from edged.config.reading import load
+from edged.config.config import Config, Finding, refusal
+from edged.config.fitting import resolve, unknown_labels
+from edged.config.outline import Outline, outline
+from edged.config.reading import Reading, load, read
 from edged.config.tables import (
     CameraTable,
     DeviceTable,
@@ -21,6 +22,7 @@ from edged.config.tables import (
 )
 
 __all__ = [
-    "CameraTable", "Config", "DeviceTable", "ModelTable", "MotionTable", "MqttTable", "OutboxTable", "RegionTable",
-    "RuleTable", "TlsTable", "load", "resolve",
+    "CameraTable", "Config", "DeviceTable", "Finding", "ModelTable", "MotionTable", "MqttTable", "OutboxTable",
+    "Outline", "Reading", "RegionTable", "RuleTable", "TlsTable", "load", "outline", "read", "refusal", "resolve",
+    "unknown_labels",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from edged.config.tables import (
     RuleTable,
 )
 from edged.core.errors import ConfigError
+
+Finding = tuple[tuple[str | int, ...], str]
+"""A key and what is wrong with it, what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,14 @@ class Config:
         """The camera's password, as `password`."""
         return self._read("camera", self.camera_password_path())
 
+    def unreadable_secrets(self) -> list[Finding]:
+        """The passwords that cannot be read, each with its key and what is wrong."""
+        return [
+            ((table, "password_file"), found)
+            for table, path in (("mqtt", self.password_path()), ("camera", self.camera_password_path()))
+            if (found := _trouble(path)) is not None
+        ]
+
     def exposed_secrets(self) -> list[tuple[tuple[str, ...], Path]]:
         """The files of passwords and keys that every user of the board may read, with the key that names each."""
         tls = self.mqtt.tls
@@ -94,6 +106,21 @@ class Config:
             return read_password(path)
         except ValueError as error:
             raise ConfigError(self.problem((table, "password_file"), str(error))) from None
+
+
+def _trouble(path: Path | None) -> str | None:
+    try:
+        if path is not None:
+            read_password(path)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def refusal(path: Path, lines: Lines, findings: Iterable[Finding]) -> ConfigError:
+    """Every problem of a file, one line each, in the file's order."""
+    placed = sorted({(lines.line(key), f"{dotted(key)}: {sentence}") for key, sentence in findings})
+    return ConfigError(*(f"{path}:{line}: {sentence}" for line, sentence in placed))
 
 
 def dotted(key: tuple[str | int, ...]) -> str:

@@ -6,10 +6,12 @@ default comes from the model.
 
 from __future__ import annotations
 
-from edged.config.config import Config
+from collections.abc import Iterator
+
+from edged.config.config import Config, Finding, refusal
+from edged.config.outline import Outline, outline
 from edged.config.reading import derived_name
 from edged.config.tables import FULL_REGION, RuleTable
-from edged.core.errors import ConfigError
 from edged.core.labels import members
 from edged.core.types import FULL, ModelSpec, Region, Rule
 
@@ -26,18 +28,22 @@ def resolve(config: Config, spec: ModelSpec) -> tuple[tuple[Region, ...], tuple[
     Raises:
         ConfigError: the model lacks a label; every such rule, one line each, with the nearest labels.
     """
-    wrong: list[str] = []
-    for index, rule in enumerate(config.rules):
-        try:
-            members(spec, rule.label)
-        except KeyError as error:
-            wrong.append(config.problem(("rule", index, "label"), str(error.args[0])))
+    wrong = list(unknown_labels(outline(config), spec))
     if wrong:
-        raise ConfigError(*wrong)
+        raise refusal(config.path, config.lines, wrong)
     known = {FULL_REGION: Region(FULL_REGION, FULL, spec.input.fit)}
     known |= {one.name: Region(one.name, one.box, one.fit or spec.input.fit) for one in config.regions}
     used = dict.fromkeys(rule.region for rule in config.rules)
     return tuple(known[name] for name in used), tuple(_rule(rule) for rule in config.rules)
+
+
+def unknown_labels(asked: Outline, spec: ModelSpec) -> Iterator[Finding]:
+    """The rules whose label the model lacks, with the nearest ones."""
+    for index, label in asked.labels:
+        try:
+            members(spec, label)
+        except KeyError as error:
+            yield ("rule", index, "label"), str(error.args[0])
 
 
 def _rule(table: RuleTable) -> Rule:

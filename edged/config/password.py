@@ -13,16 +13,29 @@ MQTT_CREDENTIAL, CAMERA_CREDENTIAL = "mqtt-password", "camera-password"
 """The names of the systemd credentials."""
 NO_PASSWORD = b"\n"
 """A credential that says that there is none: what edged.service sets where the file is missing."""
+ROOTS_FOLDER = Path("/etc/edged/credentials")
+"""Root's alone: the service gets what lies there from systemd, under the name of the credential."""
 
 
 def password_path(password_file: str | None, username: str | None, credential: str) -> Path | None:
     """The file that holds a password: the one that is named, else the systemd credential; None: there is no login."""
     if password_file is not None:
         return Path(password_file)
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if username is None or not folder:
-        return None
-    path = Path(folder, credential)
+    return _handed(credential) if username is not None else None
+
+
+def as_handed(named: Path, credential: str) -> Path:
+    """The file that is named; the credential, where that is the file which systemd made the credential of.
+
+    Root, who runs `edged check`, may read either, and the service the credential alone.
+    """
+    return (_handed(credential) or named) if named == ROOTS_FOLDER / credential else named
+
+
+def _handed(credential: str) -> Path | None:
+    """The credential, from systemd or, for a command that root runs by hand, from where systemd takes it."""
+    folder = Path(os.environ.get("CREDENTIALS_DIRECTORY") or ROOTS_FOLDER)
+    path = folder / credential
     return path if os.access(folder, os.X_OK) and path.exists() and not _is_none(path) else None
 
 

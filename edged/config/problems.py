@@ -15,11 +15,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from edged.config.config import Finding
 from edged.config.lines import Path
 from edged.config.tables import Document
-
-Finding = tuple[Path, str]
-"""A key and what is wrong with it, what is allowed."""
 
 
 def _inside(table: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[BaseModel]]]:

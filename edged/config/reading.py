@@ -9,19 +9,37 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from edged.config.config import Config, dotted
+from edged.config.config import Config, Finding, refusal
 from edged.config.lines import Lines
-from edged.config.problems import Finding, findings
+from edged.config.outline import Outline, outline, outline_of
+from edged.config.problems import findings
 from edged.config.tables import FULL_REGION, NAME, NAME_WORDS, TLS_PORT, Document, MqttTable
 from edged.core.errors import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A file that was read, whatever is wrong with it.
+
+    Attributes:
+        findings: every problem of it, in no order.
+        outline: of what is right.
+        config: None where there are findings.
+    """
+
+    path: Path
+    lines: Lines
+    findings: tuple[Finding, ...]
+    outline: Outline
+    config: Config | None
 
 
 def load(path: Path) -> Config:
@@ -31,17 +49,38 @@ def load(path: Path) -> Config:
         ConfigError: the file cannot be read, is no TOML, or has problems: all of them, one line each, in the file's
             order.
     """
-    text = _text(path)
-    data, lines = _document(path, text)
+    reading = read(path)
+    if reading.config is None:
+        raise refusal(path, reading.lines, reading.findings)
+    return reading.config
+
+
+def read(path: Path) -> Reading:
+    """Reads a configuration file, for whoever has more to say of it than it can say itself.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no TOML.
+    """
+    data, lines = _document(path, _text(path))
+    context = {"folder": str(path.absolute().parent)}
     wrong: list[Finding] = [*_name_rules(data), *_across(data)]
+    config = None
     try:
-        document = Document.model_validate(data, context={"folder": str(path.absolute().parent)})
+        document = Document.model_validate(data, context=context)
     except ValidationError as error:
         wrong += findings(error)
-    if wrong:
-        placed = sorted({(lines.line(key), f"{dotted(key)}: {sentence}") for key, sentence in wrong})
-        raise ConfigError(*(f"{path}:{line}: {sentence}" for line, sentence in placed))
-    config = Config(
+    else:
+        config = _config(path, lines, document)
+        # A systemd credential that cannot be read is a problem now, not at the first connection.
+        wrong += config.unreadable_secrets()
+    if wrong or config is None:
+        return Reading(path, lines, tuple(wrong), outline_of(data, context), None)
+    config = replace(config, warnings=tuple(_warnings(config)))
+    return Reading(path, lines, (), outline(config), config)
+
+
+def _config(path: Path, lines: Lines, document: Document) -> Config:
+    return Config(
         document.device,
         document.camera,
         document.model,
@@ -53,10 +92,6 @@ def load(path: Path) -> Config:
         path=path,
         lines=lines,
     )
-    # A systemd credential that cannot be read is a problem now, not at the first connection.
-    config.password()
-    config.camera_password()
-    return replace(config, warnings=tuple(_warnings(config)))
 
 
 def derived_name(label: str, region: str) -> str:
@@ -149,7 +184,7 @@ def _across(data: dict[str, Any]) -> Iterator[Finding]:
             if isinstance(name, str) and first.setdefault(name, index) != index and re.fullmatch(NAME, name):
                 yield (kind, index, "name"), f"{name} is already {kind}[{first[name] + 1}]; allowed: a name of its own"
     names = (table.get("name") for _, table in _tables(data, "region"))
-    known = [FULL_REGION, *(name for name in names if isinstance(name, str))]
+    known = list(dict.fromkeys([FULL_REGION, *(name for name in names if isinstance(name, str))]))
     for index, rule in _tables(data, "rule"):
         region = rule.get("region")
         if isinstance(region, str) and region not in known:

@@ -15,7 +15,7 @@ from pydantic import PlainValidator as Plain
 
 from edged.config import values
 from edged.config.certificates import check_authority, check_certificate, check_key
-from edged.config.password import read_password
+from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, as_handed, read_password
 from edged.core.types import Box, Fit
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
@@ -57,7 +57,7 @@ Delay = Annotated[float, _range(0, 86400, "seconds")]
 class DeviceTable(Table):
     """[device]: who this is."""
 
-    name: Annotated[Name, AfterValidator(values.not_all)] = Field(
+    name: Annotated[Name, AfterValidator(values.free_for_a_device)] = Field(
         default_factory=values.host_name, validate_default=True
     )
     title: Title = None
@@ -115,7 +115,7 @@ class CameraTable(Table):
     @classmethod
     def _readable(cls, value: str, info: ValidationInfo) -> str:
         _check_belongs(NETWORK_SCHEMES, info)
-        return _password_file(value, info)
+        return _password_file(value, CAMERA_CREDENTIAL, info)
 
 
 def _check_belongs(schemes: tuple[str, ...], info: ValidationInfo) -> None:
@@ -124,12 +124,12 @@ def _check_belongs(schemes: tuple[str, ...], info: ValidationInfo) -> None:
         raise ValueError(f"belongs to {' and '.join(schemes)} cameras only; take it out")
 
 
-def _password_file(value: str, info: ValidationInfo) -> str:
+def _password_file(value: str, credential: str, info: ValidationInfo) -> str:
     if info.data.get("username", "") is None:
         raise ValueError("a password needs a username beside it")
-    path = values.anchored(value, info)
-    read_password(Path(path))
-    return path
+    path = as_handed(Path(values.anchored(value, info)), credential)
+    read_password(path)
+    return str(path)
 
 
 class ModelTable(Table):
@@ -139,6 +139,18 @@ class ModelTable(Table):
         str, AfterValidator(values.model_name), Field(description="a name in the model store, or a path")
     ] = "efficientnet-lite0-int8"
     threads: Annotated[int | None, _range(1, 64)] = None
+    trusted_keys: Annotated[
+        tuple[Annotated[str, AfterValidator(values.public_key)], ...],
+        Field(max_length=16, description='at most 16 public keys ["NAME:KEY", ...]'),
+    ] = ()
+    policy: Annotated[Literal["off", "warn", "require"], Field(description='"off", "warn" or "require"')] = "off"
+
+    @field_validator("policy")
+    @classmethod
+    def _has_keys(cls, value: str, info: ValidationInfo) -> str:
+        if value != "off" and info.data.get("trusted_keys", ("",)) == ():
+            raise ValueError(f'"{value}" needs trusted_keys beside it: without one no signature could be good')
+        return value
 
 
 class MotionTable(Table):
@@ -238,7 +250,7 @@ class MqttTable(Table):
     @field_validator("password_file")
     @classmethod
     def _readable(cls, value: str, info: ValidationInfo) -> str:
-        return _password_file(value, info)
+        return _password_file(value, MQTT_CREDENTIAL, info)
 
 
 class OutboxTable(Table):

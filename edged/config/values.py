@@ -6,6 +6,7 @@ what is wrong, what is allowed. No sentence repeats a value that may hold a secr
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
@@ -40,10 +41,12 @@ def printable(value: str) -> str:
     return value
 
 
-def not_all(value: str) -> str:
-    """A device name that stands for one device."""
+def free_for_a_device(value: str) -> str:
+    """A device name that means nothing else."""
     if value == "all":
         raise ValueError('"all" stands for every device; choose another name')
+    if value == "models":
+        raise ValueError('"models" is the folder of the model store; choose another name')
     return value
 
 
@@ -101,6 +104,20 @@ def model_name(value: str, info: ValidationInfo) -> str:
     return anchored(value, info) if "/" in value or value.endswith(".tflite") else value
 
 
+def public_key(value: str) -> str:
+    """NAME:KEY, the key as `edged model sign` prints it."""
+    name, _, key = value.partition(":")
+    try:
+        whole = len(base64.b64decode(key, validate=True)) == 32
+    except ValueError:
+        whole = False
+    if not whole or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", name):
+        raise ValueError(
+            "is no public key; allowed: NAME:KEY as `edged model sign` prints it, such as fleet:44 characters"
+        )
+    return value
+
+
 def host(value: str) -> str:
     """A host name or an IP address, and nothing around it."""
     if "/" in value or "@" in value:
@@ -148,6 +165,8 @@ def outbox_path(value: str) -> str:
         raise ValueError("is no path of a file; allowed: a file name, or an absolute path")
     if ".." in path.parts:
         raise ValueError("leads out of its folder with ..; allowed: a file name, or an absolute path")
+    if path.suffix == ".json":
+        raise ValueError("has the name of a file of settings; allowed: another one, such as outbox.db")
     if path.is_absolute() and _is_folder(Path(path)):
         raise ValueError("is a folder; allowed: the path of a file in it")
     return value

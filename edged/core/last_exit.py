@@ -1,12 +1,16 @@
 """How the last run ended, in words for `D/info`: what it wrote itself, and what systemd knows of a run that could not.
 
-Law: what a process wrote of its own end is never overwritten. Of a file only words of the tables here go on.
+Law: what a process wrote of its own end is never overwritten. No path, address, login or URL goes on: neither from an
+error nor from a file, whoever wrote that.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from edged.core.errors import CameraHung, ConfigError, EdgedError, ModelError
 
 OPEN = {"code": None, "reason": "killed, or the power went"}
 """Written at the start: what is true if nothing is written at the end."""
@@ -18,12 +22,35 @@ _CRASHES = frozenset({"SEGV", "BUS", "ILL", "FPE", "TRAP", "SYS"})
 _SIGNALS = frozenset({"HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "XCPU", "XFSZ"})
 
 
+UNTOLD = "the journal says why"
+"""For a reason that is not to be published."""
+_PRIVATE = re.compile(r"[/\\@]|\d+\.\d+\.\d+\.\d+|[0-9A-Fa-f]*:[0-9A-Fa-f]*:")
+"""What every path, URL, login and numeric address has in it, and no sentence of this program that needs none."""
+_KINDS: Mapping[type[EdgedError], str] = {
+    ModelError: "the model could not be used",
+    ConfigError: "the configuration could not be used",
+    CameraHung: "the camera's driver did not come back",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Why a process ends, in words that may be published: its own sentence, or what kind of trouble it was.
+
+    The sentences about the configuration and the model are for the person at the terminal: they begin with a file.
+    """
+    if not isinstance(error, EdgedError):
+        return type(error).__name__
+    if isinstance(error, ModelError | ConfigError) or _PRIVATE.search(str(error)):
+        return f"{_KINDS.get(type(error), 'it failed while running')}; {UNTOLD}"
+    return str(error)[:MAX_REASON]
+
+
 def read(kept: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the state folder says of the last end; nothing that a damaged file may hold besides goes out."""
-    code, reason = kept.get("code"), kept.get("reason")
-    if not isinstance(reason, str) or not isinstance(code, int | None):
+    code, why = kept.get("code"), kept.get("reason")
+    if not isinstance(why, str) or not isinstance(code, int | None):
         return None
-    return {"code": code, "reason": reason[:MAX_REASON]}
+    return {"code": code, "reason": UNTOLD if _PRIVATE.search(why) else why[:MAX_REASON]}
 
 
 def refined(last_exit: dict[str, Any] | None, result: str | None, watchdog_s: float | None) -> dict[str, Any] | None:
@@ -35,8 +62,8 @@ def refined(last_exit: dict[str, Any] | None, result: str | None, watchdog_s: fl
     """
     if last_exit != OPEN or result is None:
         return last_exit
-    reason, code = _words(result.split(), watchdog_s)
-    return last_exit if reason is None else {"code": code, "reason": reason}
+    why, code = _words(result.split(), watchdog_s)
+    return last_exit if why is None else {"code": code, "reason": why}
 
 
 def _words(fields: list[str], watchdog_s: float | None) -> tuple[str | None, int | None]:

@@ -1,6 +1,6 @@
 """How much of what comes in is dealt with, and when.
 
-Law: nothing here grows with what is sent to the device, and what is not dealt with is counted. Time is an argument,
+Law: nothing here grows with what is sent to the device, and what gets no answer is counted. Time is an argument,
 monotonic seconds. Requests are limited, and the flood of answers with them; of faster settings the last counts.
 """
 
@@ -62,11 +62,9 @@ class Latest:
         self._waiting: dict[str, tuple[str, bytes]] = {}
         self._next_s = float("-inf")
 
-    def put(self, place: str, topic: str, payload: bytes) -> bool:
-        """Keeps it instead of what waits in its place; whether something did."""
-        was = place in self._waiting
+    def put(self, place: str, topic: str, payload: bytes) -> None:
+        """Keeps it instead of what waits in its place: the last one counts, so nothing is lost."""
         self._waiting[place] = (topic, payload)
-        return was
 
     def take(self, t_s: float) -> Sequence[tuple[str, bytes]]:
         """(topic, payload) of what waits, if it is time."""
@@ -83,14 +81,13 @@ class Inbox:
 
     Attributes:
         dropped: requests beyond the limit that got no answer.
-        superseded: settings that a later one on the same topic replaced before they were due.
     """
 
     def __init__(self, topics: wire.Topics, rules: Sequence[str]) -> None:
         self._topics, self._rules = topics, tuple(rules)
         self._places = {topics.enabled_set, *(topics.threshold_set(rule) for rule in rules)}
         self._limiter, self._latest = RateLimiter(), Latest()
-        self.dropped = self.superseded = 0
+        self.dropped = 0
 
     def put(self, t_s: float, topic: str, payload: bytes, retained: bool) -> Request | Refusal | None:
         """Takes a message in.
@@ -104,7 +101,7 @@ class Inbox:
         if commands.is_setting(self._topics, topic):
             # Rules that do not exist share one place, or their names would be what grows.
             place = topic if topic in self._places else ""
-            self.superseded += self._latest.put(place, topic, payload)
+            self._latest.put(place, topic, payload)
             return None
         if not commands.is_request(self._topics, topic):
             return None

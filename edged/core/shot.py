@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from edged.core.types import Encoding, Pixels
 
+RECENT_S = 5.0
+"""How old a picture's own time may be to be believed."""
+DAMAGED_IN_A_ROW = 5
+"""So many damaged pictures are a broken camera; single ones are everyday life on USB."""
+
 
 @dataclass(frozen=True, slots=True)
 class PictureFormat:
@@ -41,3 +46,8 @@ class Shot:
     data: Pixels
     size_bytes: int
     t_s: float
+
+
+def taken_s(stamp_s: float, now_s: float) -> float:
+    """When a picture was taken: what the driver says, or now where that cannot be believed; monotonic seconds."""
+    return stamp_s if now_s - RECENT_S <= stamp_s <= now_s else now_s

@@ -56,7 +56,7 @@ class Stillness:
         self._changes = 0
 
     def look(self, t_s: float, repeated: bool) -> None:
-        """One picture; `repeated`: byte for byte the one before."""
+        """One picture; `repeated`: to the last bit the one before."""
         if repeated and not math.isnan(self._changed_s):
             self._repeats += 1
             still_s = t_s - self._changed_s

@@ -155,7 +155,7 @@ class Frame:
 
     Attributes:
         t_s: when it was taken, monotonic seconds (for a clip: the clip's own time).
-        repeated: the camera delivered the very same bytes as for the frame before, which no living sensor does.
+        repeated: outside of the masks it is the frame before to the last bit, which no living sensor's is.
         encoding: what `pixels` are: bgr, yuyv or yuv420, see `core.shot.PictureFormat`.
         rotate_deg: how far `pixels` have to be turned, clockwise, to be what regions and masks speak of.
     """

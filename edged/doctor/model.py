@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edged import app
+from edged import app, trusted
 from edged.config import Config, load, resolve
-from edged.core.errors import ConfigError, ModelError
+from edged.core.errors import CameraError, ConfigError, ModelError
 from edged.core.findings import Finding, ok, problem, trouble, unavailable, warning
 from edged.core.threads import ENOUGH
-from edged.core.types import ModelSpec
+from edged.core.types import ModelSpec, Region
 from edged.doctor.subject import Subject
 from edged.edges import board, ownership
 from edged.edges.state_folder import state_root
@@ -46,15 +46,20 @@ def _count(config: Config) -> str:
 
 def fitness(subject: Subject, config: Config) -> Iterator[Finding]:
     """Whether the model is whole, how fast it runs here, and whether the rules fit it."""
+    root = _store(subject)
+    trust = trusted.trust(config.model, root)
     try:
-        package, interpreter, spec = app.open_model(config.model.name, 1, _store(subject))
+        package, interpreter, spec = app.open_model(config.model.name, 1, root, trust)
     except ModelError as error:
         yield trouble("model", str(error), "install the model again, or name another one in [model] name")
         yield from (unavailable(check, "the model cannot be used") for check in ("speed", "rules"))
         return
     width_px, height_px = spec.input_size
     size = f"{width_px}x{height_px} pixels, {len(spec.labels)} labels"
-    yield ok("model", f"{spec.name} {spec.version}, its hashes are right; {size}")
+    if (untrusted := trust.warning(package.folder)) is not None:
+        yield warning("model", untrusted, "install a signed version, or sign this one: docs/models.md says how")
+    else:
+        yield ok("model", f"{spec.name} {spec.version}, its hashes are right; {size}")
     yield _speed(config, interpreter, package.model_path)
     yield from _rules(config, spec)
 
@@ -98,9 +103,18 @@ def _rules(config: Config, spec: ModelSpec) -> Iterator[Finding]:
     except ConfigError as error:
         yield from (trouble("rules", text, "choose a label that the model has") for text in error.problems)
         return
-    frame_px = (config.camera.width_px, config.camera.height_px)
-    shares = [
-        f"{app.seen_share(spec, region, frame_px, config.camera.rotate_deg):.0%} of {region.name}" for region in regions
-    ]
     count = len(fitted)
-    yield ok("rules", f"{count} fit{'s' if count == 1 else ''} the model, which sees {', '.join(shares)}")
+    shares = ", ".join(_shares(config, spec, regions))
+    yield ok("rules", f"{count} fit{'s' if count == 1 else ''} the model{shares and f', which sees {shares}'}")
+
+
+def _shares(config: Config, spec: ModelSpec, regions: Sequence[Region]) -> Iterator[str]:
+    """What part of each region the model sees; nothing where only the camera can say how large its pictures are."""
+    try:
+        picture_px = app.picture_px(config.camera)
+    except CameraError:  # the line about the camera has it
+        return
+    if picture_px is None:
+        return
+    for region in regions:
+        yield f"{app.seen_share(spec, region, picture_px, config.camera.rotate_deg):.0%} of {region.name}"

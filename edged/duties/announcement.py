@@ -22,7 +22,7 @@ class Announcement:
     Args:
         make: gives the message; True for the one in which removed components are back for a moment.
         has_removed: whether there are any.
-        remember: told once they have been back and are gone for good.
+        remember: told once the broker has taken that they are back and that they are gone for good.
         birth_topic: where Home Assistant says `online`.
     """
 
@@ -55,11 +55,19 @@ class Announcement:
             return
         self._due_s = None
         if self._has_removed:
-            # A tombstone removes only what Home Assistant has loaded: what was removed while it was down must come
-            # back for a moment first.
-            self._publisher.answer(self._make(True))
-        self._publisher.answer(self._make(False))
-        if self._has_removed:
-            self._has_removed = False
-            self._remember()
+            self._bury()
+        else:
+            self._publisher.answer(self._make(False))
         self._publisher.tell_health()
+
+    def _bury(self) -> None:
+        """A tombstone removes only what Home Assistant has loaded: what went while it was down comes back first."""
+        taken: list[bool] = []
+
+        def done() -> None:
+            if taken and self._has_removed:
+                self._has_removed = False
+                self._remember()
+
+        self._publisher.answer(self._make(True), lambda: taken.append(True))
+        self._publisher.answer(self._make(False), done)

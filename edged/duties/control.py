@@ -28,6 +28,7 @@ class Control:
     """Carries out what is asked for over MQTT.
 
     Args:
+        inbox: where messages go first, for this object alone to fill.
         describe: makes `D/info` anew, after a setting changed.
         keep: has the settings outlive the process.
         restart: begins a clean end after which the process starts again.
@@ -45,6 +46,7 @@ class Control:
         pipeline: Pipeline,
         outbox: Outbox,
         publisher: MqttPublisher,
+        inbox: Inbox,
         *,
         describe: Callable[[], Message],
         keep: Callable[[Mapping[str, Any]], object],
@@ -54,7 +56,7 @@ class Control:
         self._clock, self._topics, self._decider, self._pipeline = clock, topics, decider, pipeline
         self._outbox, self._publisher = outbox, publisher
         self._describe, self._keep, self._restart = describe, keep, restart
-        self._inbox = Inbox(topics, [rule.name for rule in settings.rules()])
+        self._inbox = inbox
         self._paused_until_s: float | None = None
 
     def paused(self) -> str | None:

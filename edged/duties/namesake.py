@@ -23,6 +23,15 @@ QUIET_S = 180.0
 log = logging.getLogger("edged.namesake")
 
 
+def board_of(payload: bytes) -> str | None:
+    """Which board a description, `D/info`, is of; None for what is none."""
+    try:
+        board = json.loads(payload)["board"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return board if isinstance(board, str) else None
+
+
 class Namesake:
     """Watches for another board of the same name.
 
@@ -43,15 +52,12 @@ class Namesake:
 
     def received(self, message: Received) -> None:
         """A description under this device's name: whose is it?"""
-        if message.topic != self._topic or not message.payload:
+        if message.topic != self._topic:
             return
-        try:
-            board = json.loads(message.payload)["board"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return
+        board = board_of(message.payload)
         if board == self._board:
             self._described = True
-        elif self._described and isinstance(board, str):
+        elif self._described and board is not None:
             # Before this board's own description came back, what lies there may be that of a board it replaced.
             self._found("another board describes itself under this device's name")
 

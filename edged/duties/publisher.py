@@ -8,22 +8,25 @@ own pace. Nothing here blocks, knows paho, or makes a payload.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from edged.core import wire
 from edged.core.drain import Drain
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
+from edged.core.refusals import Refusals
+from edged.core.retained import REFUSED_PAUSE_S, Retained
 from edged.core.types import Decision, Event, Message, Rule
+from edged.duties import states
+from edged.duties.flights import Answered, Flight, Flights
 from edged.ports import Acknowledged, Broker, Clock, Connected, Disconnected, Notice, Outbox, Received
 
 HEALTH_PERIOD_S = 60.0
 ANSWER_TIMEOUT_S = 15.0
-REFUSED_PAUSE_S = 5.0
 STOP_REASON_WITH_WILL = 0x04
 MAX_ANSWERS = 32
 RESERVED = 2
@@ -41,16 +44,6 @@ class Link(Enum):
     UP = "up"
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    """A message that the broker has not answered yet. `event`: None for what is no event."""
-
-    topic: str
-    sent_s: float
-    event: Event | None
-    late: bool
-
-
 class MqttPublisher:
     """Speaks for one device through a broker.
 
@@ -64,7 +57,8 @@ class MqttPublisher:
 
     Attributes:
         on_received: gets every message on a topic that the broker subscribes to.
-        on_lost: gets every end of a connection; True for a name that is in use.
+        on_connected: called on each connection, before anything is said on it.
+        on_lost: gets every end of a connection.
     """
 
     def __init__(
@@ -83,6 +77,7 @@ class MqttPublisher:
         will_delay: bool,
     ) -> None:
         self.on_received: Callable[[Received], None] = lambda _: None
+        self.on_connected: Callable[[], None] = lambda: None
         self.on_lost: Callable[[Disconnected], None] = lambda _: None
         self._broker, self._outbox, self._clock, self._topics = broker, outbox, clock, topics
         self._pipeline, self._problems, self._health = pipeline, problems, health
@@ -91,19 +86,14 @@ class MqttPublisher:
         self._link = Link.DOWN
         self._window = 1
         self._drain = Drain(drain_per_s)
-        self._flying: dict[int, _Flight] = {}
-        self._refused: dict[str, str] = {}  # why, by topic, until a message is taken there
+        self._flying = Flights()
+        self._refusals, self._retained = Refusals(), Retained()
         self._paused_until_s = float("-inf")
-        self._retained: dict[str, Message] = {}
-        self._unsent: dict[str, None] = {}  # topics whose newest value is not sent yet, in order
-        self._answers: deque[Message] = deque(maxlen=MAX_ANSWERS)
+        self._answers: deque[tuple[Message, Answered]] = deque(maxlen=MAX_ANSWERS)
         self._pipeline_version = self._problems_version = 0
         self._health_at_s = float("inf")
-        for message in retained:
+        for message in (*retained, *states.unknown(topics, rules, clock, pipeline.since_s)):
             self.retain(message)
-        for rule in rules:
-            label = clock.label(pipeline.since_s)
-            self.retain(wire.state(topics, rule.name, "unknown", None, label, None, None))
         self._retain_pipeline()
 
     def start(self) -> None:
@@ -111,13 +101,20 @@ class MqttPublisher:
         self._broker.start()
 
     def retain(self, message: Message) -> None:
-        """Has the newest value of a retained topic sent, now and on every connection. An empty one clears it."""
-        self._retained[message.topic] = message
-        self._unsent[message.topic] = None
+        """Has the newest value of a retained topic sent, now and on every connection."""
+        self._retained.put(message)
 
-    def answer(self, message: Message) -> None:
-        """Has a message sent once while the connection is good; the oldest of too many are forgotten."""
-        self._answers.append(message)
+    def clear(self, topic: str, answered: Callable[[str | None], object]) -> None:
+        """Takes what is retained on a topic off the broker, once and on this connection, see `Retained.clear`."""
+        self._retained.clear(topic, answered)
+
+    def answer(self, message: Message, taken: Callable[[], object] = lambda: None) -> None:
+        """Has a message sent once while the connection is good; the oldest of too many are forgotten.
+
+        Args:
+            taken: called when the broker took it.
+        """
+        self._answers.append((message, lambda notice: notice.refused or taken()))
 
     def tell_health(self) -> None:
         """Has health told at the next turn: it is not retained, and somebody new listens."""
@@ -134,8 +131,8 @@ class MqttPublisher:
             events: what the outbox made of this turn's decisions.
             decisions: this turn's decisions, with and without an event.
         """
-        if decisions:
-            self._retain_states(events, decisions)
+        for state in states.decided(self._topics, self._clock, events, decisions) if decisions else ():
+            self.retain(state)
         if self._pipeline.version != self._pipeline_version:
             self._retain_pipeline()
         while (notice := self._broker.poll()) is not None:
@@ -158,12 +155,15 @@ class MqttPublisher:
             self._outbox.append(())
             self.pump((), ())
             # Without a connection only events are worth waiting for: the will tells the rest.
-            said = self._link is Link.DOWN or (self._link is Link.UP and not self._flying and not self._unsent)
-            if said and not self._outbox.counts().rows:
+            if (self._link is Link.DOWN or self._all_said()) and not self._outbox.counts().rows:
                 break
             self._clock.sleep(0.01)
         self._outbox.append(())
-        self._broker.stop(STOP_REASON_WITH_WILL if self._will_delay else 0)
+        said_offline = self._word == wire.OFFLINE and self._all_said()
+        self._broker.stop(0 if said_offline else STOP_REASON_WITH_WILL)
+
+    def _all_said(self) -> bool:
+        return self._link is Link.UP and not self._flying and self._retained.settled
 
     def _retain_pipeline(self) -> None:
         pipeline = self._pipeline
@@ -172,15 +172,6 @@ class MqttPublisher:
             self._problems.set(code, pipeline.reason if pipeline.state == code else None, pipeline.since_s)
         since = self._clock.label(pipeline.since_s)
         self.retain(wire.pipeline(self._topics, pipeline.state, pipeline.reason, since))
-
-    def _retain_states(self, events: Sequence[Event], decisions: Sequence[Decision]) -> None:
-        remaining = iter(events)
-        for decision in decisions:
-            event = next(remaining) if decision.event_type is not None else None
-            since = event.time if event else self._clock.label(decision.t_s)
-            seq, id_ = (event.seq, event.id) if event else (None, None)
-            name = decision.rule.name
-            self.retain(wire.state(self._topics, name, decision.state, decision.score, since, seq, id_))
 
     def _take(self, notice: Notice) -> None:
         now_s = self._clock.monotonic()
@@ -191,71 +182,80 @@ class MqttPublisher:
         elif isinstance(notice, Connected):
             self._link, self._window = Link.RETAINED, notice.window
             self._flying.clear()
-            self._unsent = dict.fromkeys(topic for topic in self._retained if topic != self._topics.availability)
+            self._retained.connected(last=self._topics.availability)
+            self.on_connected()
             if self._problems.set("broker_lost", None, now_s):
                 log.info("connected to the broker")
         else:
             self._link = Link.DOWN
             self._flying.clear()
+            self._retained.lost()
             self._outbox.release()
             if self._problems.set("broker_lost", notice.text, now_s):
                 log.warning("%s; events are kept, trying again for ever", notice.text)
             self.on_lost(notice)
 
     def _acknowledged(self, notice: Acknowledged) -> None:
-        flight = self._flying.pop(notice.mid, None)
+        flight = self._flying.land(notice.mid)
         if flight is None:
             return
-        self._watch_refusals(flight.topic, notice.refused)
-        if flight.event is None:
-            return
+        # What may not be cleared is no message that gets lost; whoever clears hears of it.
+        if flight.message.payload and self._refusals.note(flight.message.topic, notice.refused):
+            text = self._refusals.text
+            if self._problems.set("event_refused", text, self._clock.monotonic()) and text:
+                log.warning("%s", text)
+        flight.answered(notice)
+
+    def _event_answered(self, event: Event, notice: Acknowledged) -> None:
         if notice.refused is None:
-            self._outbox.acknowledge(flight.event)
+            self._outbox.acknowledge(event)
         elif notice.for_good:
             # Sent again and again it would only keep the events behind it waiting.
-            self._outbox.refuse(flight.event)
+            self._outbox.refuse(event)
         else:
             # Whatever is wrong with the broker, it is wrong for all: the order is kept by waiting.
-            self._outbox.release(flight.event)
+            self._outbox.release(event)
             self._paused_until_s = self._clock.monotonic() + REFUSED_PAUSE_S
-
-    def _watch_refusals(self, topic: str, refused: str | None) -> None:
-        if refused is not None:
-            self._refused[topic] = refused
-        elif self._refused.pop(topic, None) is None:
-            return
-        text = None
-        if self._refused:
-            reason = next(iter(self._refused.values()))
-            text = f"the broker refuses messages of this device: {reason}; check what it may publish there"
-        if self._problems.set("event_refused", text, self._clock.monotonic()) and text:
-            log.warning("%s", text)
 
     def _send(self) -> None:
         now_s = self._clock.monotonic()
         if self._silent(now_s):
             return
-        if self._link is Link.RETAINED and not self._unsent and not self._flying:
+        if self._link is Link.RETAINED and self._retained.settled and not self._flying:
             self._link = Link.ONLINE
             self.retain(wire.availability(self._topics, self._word))
-        while len(self._flying) < self._window and self._unsent:
-            topic = next(iter(self._unsent))
-            if not self._publish(self._retained[topic], now_s):
-                return
-            del self._unsent[topic]
-        if self._link is Link.ONLINE and not self._unsent and not self._flying:
+        if not self._send_retained(now_s):
+            return
+        if self._link is Link.ONLINE and self._retained.settled and not self._flying:
             self._link, self._health_at_s = Link.UP, float("-inf")
         if self._link is Link.UP:
             self._send_health(now_s)
-            while self._answers and len(self._flying) < self._window and self._publish(self._answers[0], now_s):
-                self._answers.popleft()
+            self._send_answers(now_s)
             if now_s >= self._paused_until_s:
                 self._send_events(now_s)
 
+    def _send_retained(self, now_s: float) -> bool:
+        """False where the connection takes nothing now."""
+        while len(self._flying) < self._window and (message := self._retained.next(now_s)) is not None:
+            answered = functools.partial(self._retained_answered, message.topic)
+            if not self._publish(Flight(message, now_s, answered)):
+                return False
+            self._retained.sent(message.topic)
+        return True
+
+    def _retained_answered(self, topic: str, notice: Acknowledged) -> None:
+        self._retained.answered(topic, notice.refused, notice.for_good, self._clock.monotonic())
+
+    def _send_answers(self, now_s: float) -> None:
+        while self._answers and len(self._flying) < self._window:
+            message, answered = self._answers[0]
+            if not self._publish(Flight(message, now_s, answered)):
+                return
+            self._answers.popleft()
+
     def _silent(self, now_s: float) -> bool:
         """Whether the broker has left a message unanswered for too long: then the connection is no good."""
-        oldest_s = next((flight.sent_s for flight in self._flying.values()), now_s)
-        if now_s - oldest_s < ANSWER_TIMEOUT_S:
+        if self._flying.oldest_s(now_s) < ANSWER_TIMEOUT_S:
             return False
         self._broker.drop(f"the broker has not answered for {ANSWER_TIMEOUT_S:g} s")
         return True
@@ -268,30 +268,31 @@ class MqttPublisher:
 
     def _send_events(self, now_s: float) -> None:
         while len(self._flying) < self._window and (event := self._outbox.next(live=True)) is not None:
-            if not self._publish(wire.event(self._topics, event, late=False), now_s, event):
+            if not self._publish_event(event, now_s, late=False):
                 return
         room = max(1, self._window - RESERVED)
         while len(self._flying) < room and self._drain.may(now_s):
             event = self._outbox.next(live=False)
             if event is None:
                 return
-            if self._overtakes(event):
+            if self._flying.overtaken(event):
                 self._outbox.release(event)
                 return
             self._drain.took()
-            if not self._publish(wire.event(self._topics, event, late=True), now_s, event, late=True):
+            if not self._publish_event(event, now_s, late=True):
                 return
 
-    def _overtakes(self, event: Event) -> bool:
-        """Whether an older one is in flight as live: should it come back, it must be the first on the backlog."""
-        flights = self._flying.values()
-        return any(flight.event and not flight.late and flight.event.seq < event.seq for flight in flights)
+    def _publish_event(self, event: Event, now_s: float, *, late: bool) -> bool:
+        message = wire.event(self._topics, event, late=late)
+        flight = Flight(message, now_s, functools.partial(self._event_answered, event), event, late)
+        if self._publish(flight):
+            return True
+        self._outbox.release(event)
+        return False
 
-    def _publish(self, message: Message, now_s: float, event: Event | None = None, late: bool = False) -> bool:
-        mid = self._broker.publish(message)
-        if mid is None:
-            if event is not None:
-                self._outbox.release(event)
-            return False
-        self._flying[mid] = _Flight(message.topic, now_s, event, late)
-        return True
+    def _publish(self, flight: Flight) -> bool:
+        """False where the connection takes nothing now."""
+        mid = self._broker.publish(flight.message)
+        if mid is not None:
+            self._flying.add(mid, flight)
+        return mid is not None

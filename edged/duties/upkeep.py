@@ -67,8 +67,7 @@ class Upkeep:
         for code in self._told - set(problems):
             self._problems.set(code, None, now_s)
         for code, text in problems.items():
-            if self._problems.set(code, text, now_s):
-                log.warning("%s", text)
+            self._problems.set(code, text, now_s)  # the outbox has logged it, with its path
         self._told = set(problems)
 
     def _look_at_clock(self) -> None:

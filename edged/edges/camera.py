@@ -16,7 +16,7 @@ from typing import Self
 
 from edged.core.backoff import Backoff
 from edged.core.errors import CameraError, CameraHung
-from edged.core.shot import PictureFormat, Shot
+from edged.core.shot import DAMAGED_IN_A_ROW, PictureFormat, Shot
 from edged.core.types import Blind, Box, End, Frame, Look
 from edged.edges.capture import Capture, Lost
 from edged.edges.frames import Pacer
@@ -31,8 +31,6 @@ LEAVING_S = 2.0
 """How long leaving waits for the capture thread; one that is stuck in a driver is left behind."""
 MAX_TOLD = 20
 """More reasons than that in one outage would be a log that grows."""
-DAMAGED_IN_A_ROW = 5
-"""So many pictures that cannot be decoded are a broken camera; single ones are everyday life on USB."""
 
 
 class CaptureCamera:

@@ -21,13 +21,11 @@ from typing import Any
 from edged.core.errors import CameraError
 from edged.core.planes import copy_planes
 from edged.core.sensor_mode import choose_mode
-from edged.core.shot import PictureFormat, Shot
+from edged.core.shot import PictureFormat, Shot, taken_s
 from edged.ports import Clock
 
 log = logging.getLogger("edged.camera")
 
-RECENT_S = 5.0
-"""How old a picture's own time may be to be believed."""
 FIRST_WAIT_S = 4.0
 """How long the first picture may take: the sensor's first ones are thrown away while the exposure settles."""
 WAIT_S = 2.0
@@ -147,8 +145,7 @@ class Picamera2Source:
             self._job = None
             raise self._trouble("the camera cannot be read", error) from error
         self._delivered = True
-        now_s = self._clock.monotonic()
-        return stamp_s if now_s - RECENT_S <= stamp_s <= now_s else now_s
+        return taken_s(stamp_s, self._clock.monotonic())
 
     def retrieve(self, out: Shot) -> None:
         """Copies the planes Y, U and V without their padding, straight from the camera's memory; gives that back."""

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from edged.core.errors import CameraError
-from edged.core.shot import PictureFormat, Shot
+from edged.core.shot import DAMAGED_IN_A_ROW, PictureFormat, Shot, taken_s
 from edged.core.types import Pixels
 from edged.edges import camera_v4l2_choice as choice
 from edged.edges.camera_v4l2_choice import Choice
@@ -33,10 +33,6 @@ from edged.ports import Clock
 
 log = logging.getLogger("edged.camera")
 
-RECENT_S = 5.0
-"""How old a picture's own time may be to be believed."""
-DAMAGED_IN_A_ROW = 5
-"""So many damaged pictures are a broken camera; single ones are everyday life on USB."""
 BUFFERS = 3
 """The driver's own queue: one that it fills, one that is full, and one that OpenCV copies, which it hands back to the
 driver before the copy is made (cap_v4l.cpp, `retrieveFrame`). The capture thread empties it all the time."""
@@ -120,9 +116,7 @@ class V4l2Source:
                 )
             raise CameraError(self._silent, place=self._path)
         self._delivered = True
-        now_s = self._clock.monotonic()
-        stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
-        return stamp_s if now_s - RECENT_S <= stamp_s <= now_s else now_s
+        return taken_s(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0, self._clock.monotonic())
 
     def retrieve(self, out: Shot) -> None:
         """Copies the picture into `out.data`; a damaged one gives way to the next, with that one's `t_s`.

@@ -13,21 +13,18 @@ import functools
 import random
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.reasoncodes import ReasonCode
 
 from edged.core.backoff import Backoff
 from edged.core.types import Message
 from edged.edges import mqtt_client
 from edged.edges.tls import TlsContext, explain
-from edged.ports import Clock, Connected, Disconnected, Notice, Received, RunError
+from edged.ports import Clock, ConfigError, Connected, Disconnected, Notice, Received, RunError
 
 WILL_DELAY_S = 10
-STOP_WAIT_S = 2.0
 ALIVE_CHECK_S = 5.0
 HUNG_S, CONNECT_HUNG_S = 120.0, 300.0
 """A network thread turns every second. Only in looking up a name and connecting it may be for minutes: the resolver
@@ -38,7 +35,7 @@ DEATHS_S = 600.0
 _NOTICES = 256
 """The loop hands over at most a window of unacknowledged messages, so this is a bound that is never met."""
 _RECEIVED = 64
-"""What others send is their affair: in a flood the oldest are lost."""
+"""What others send is their affair: in a flood the oldest are lost. Together at most 4 MiB, and 1 MiB of commands."""
 
 
 @dataclass
@@ -73,9 +70,11 @@ class PahoBroker:
         client_id: also names the session; two daemons must not share it.
         protocol: "5", or "3.1.1" for brokers that know no better (no will delay, refusals are not told).
         will: published by the broker when the daemon is gone.
-        username, password: None for a broker without login.
+        username: None for a broker without login.
+        password: read anew for each connection, so that a wrong one can be corrected while the daemon runs.
         tls: None for a plain connection.
         filters: topics to subscribe to.
+        large: more of them, of which payloads may have up to 64 KiB and not 16.
     """
 
     def __init__(
@@ -88,15 +87,17 @@ class PahoBroker:
         keepalive_s: int,
         will: Message,
         username: str | None,
-        password: str | None,
+        password: Callable[[], str | None],
         clock: Clock,
         tls: TlsContext | None = None,
         filters: Sequence[str] = (),
+        large: Sequence[str] = (),
         will_delay_s: int = WILL_DELAY_S,
     ) -> None:
         self._host, self._port, self._keepalive_s = host, port, keepalive_s
         self._client_id, self._will, self._will_delay_s = client_id, will, will_delay_s
-        self._login, self._tls, self._filters = (username, password), tls, tuple(filters)
+        self._username, self._password = username, password
+        self._tls, self._filters, self._large = tls, (*large, *filters), frozenset(large)
         self._v5 = protocol == "5"
         self._clock = clock
         self._notices: deque[tuple[int, Notice]] = deque(maxlen=_NOTICES)
@@ -152,19 +153,25 @@ class PahoBroker:
             self._backoff.at_least(wait_s)
             self._notices.append((self._generation, Disconnected(text)))
             # The network thread may hang in a dead connection: it is asked to end and not waited for.
-            client.disconnect()
+            client.leave()
         elif self._retry_s is not None:
             self._retry_s = max(self._retry_s, self._clock.monotonic() + wait_s)
 
     def stop(self, reason_code: int) -> None:
-        """Disconnects and waits a moment for the network thread; a stuck one is left behind, it is a daemon."""
+        """Disconnects and waits a moment for the network thread.
+
+        Args:
+            reason_code: with 0x04 the broker publishes the will, with MQTT 3.1.1 too.
+        """
         self._retry_s, self._check_s = None, float("inf")
         client, self._client = self._client, None
         if client is None:
             return
-        reason = ReasonCode(PacketTypes.DISCONNECT, identifier=reason_code) if self._v5 else None
-        client.disconnect(reasoncode=reason)
-        self._ended.wait(STOP_WAIT_S)
+        if reason_code == mqtt_client.DISCONNECT_WITH_WILL:
+            client.leave()
+        else:
+            client.disconnect()
+        self._ended.wait(mqtt_client.STOP_WAIT_S)
         self._ended.set()
 
     def _lost(self) -> None:
@@ -197,15 +204,19 @@ class PahoBroker:
         self._ended = threading.Event()
         self._check_s = self._clock.monotonic() + ALIVE_CHECK_S
         client = mqtt_client.new_client(self._client_id, self._v5)
-        if self._login[0] is not None:
-            client.username_pw_set(*self._login)
         if self._tls is not None:
             client.tls_set_context(self._tls)
         delay = mqtt_client.will_properties(self._will_delay_s) if self._v5 else None
         client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain, properties=delay)
         note = functools.partial(self._note, self._generation)
-        mqtt_client.listen(client, note, self._ended, self._filters, self._why)
+        mqtt_client.listen(client, note, self._ended, self._filters, self._why, self._large)
         self._client = client
+        if self._username is not None:
+            try:
+                client.username_pw_set(self._username, self._password())
+            except ConfigError as error:
+                note(Disconnected(str(error)))
+                return
         self._pulses.append(_Pulse(client))
         client.connect_async(self._host, self._port, self._keepalive_s, **mqtt_client.connect_options(self._v5))
         client.loop_start()

@@ -6,11 +6,12 @@ leaves a client that says it is connected (measured with paho 2.2). No state of 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from typing import Any
 
@@ -25,8 +26,16 @@ from edged.ports import Acknowledged, Connected, Disconnected, Notice, Received
 
 WINDOW = 8
 SESSION_EXPIRY_S = 60
-MAX_PACKET_BYTES = 16 * 1024
+MAX_PAYLOAD_BYTES = 16 * 1024
+"""Of what anybody sends to the device: a bound on what waits for the loop."""
+MAX_DESCRIPTION_BYTES = 64 * 1024
+"""Of `D/info`, which the device reads itself: with 32 rules and long titles it has more."""
+_HEADER_BYTES = 1024
+"""Room for the topic and the properties of a packet."""
 CONNECT_TIMEOUT_S = 5.0
+STOP_WAIT_S = 2.0
+"""So long a stop waits for a network thread; a stuck one is left behind, it is a daemon."""
+DISCONNECT_WITH_WILL = 0x04
 
 _TOO_LARGE, _INVALID = 0x95, 0x99
 _FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
@@ -34,6 +43,8 @@ _FOR_GOOD = frozenset({0x87, 0x90, 0x95, 0x99})
 
 _NO_V5 = frozenset({0x01, 0x84})
 """Unsupported protocol version, as MQTT 3.1.1 and 5 say it."""
+_NO_LOGIN = frozenset({0x86, 0x87})
+"""Bad user name or password, not authorized; paho says MQTT 3.1.1's codes in those of 5."""
 
 log = logging.getLogger("edged.mqtt")
 
@@ -69,6 +80,19 @@ class Client(paho.Client):
     def abandon(self) -> None:
         """Closes the sockets of a client whose network thread is gone."""
         self._reset_sockets()
+
+    def leave(self) -> None:
+        """Gives a connection up so that the broker publishes the will: the device is not there for now."""
+        if self.protocol == paho.MQTTv5:
+            self.disconnect(reasoncode=ReasonCode(PacketTypes.DISCONNECT, identifier=DISCONNECT_WITH_WILL))
+            return
+        # MQTT 3.1.1 knows one DISCONNECT, and that takes the will back: the broker must miss it. Past TLS, whose state
+        # belongs to the network thread; that finds the end of the connection, and ends.
+        opened = self.socket()
+        if isinstance(opened, socket.socket):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+        self.disconnect()
 
     def loop_misc(self) -> MQTTErrorCode:
         """paho's last act of each turn."""
@@ -130,13 +154,22 @@ def new_client(client_id: str, v5: bool) -> Client:
     return client
 
 
+def refusal(code: ReasonCode) -> str:
+    """Why the broker refuses a connection and what to do, as one sentence for a person."""
+    if code.value in _NO_LOGIN:
+        return f"the broker refuses the login ({code}); check [mqtt] username and the password"
+    if code.value in _NO_V5:
+        return 'the broker does not speak this version of MQTT; set [mqtt] protocol = "3.1.1"'
+    return f"the broker refuses the connection ({code})"
+
+
 def connect_options(v5: bool) -> dict[str, Any]:
     """What CONNECT says beside host, port and keepalive."""
     if not v5:
         return {}
     properties = _properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    properties.MaximumPacketSize = MAX_PACKET_BYTES
+    properties.MaximumPacketSize = MAX_DESCRIPTION_BYTES + _HEADER_BYTES
     return {"properties": properties, "clean_start": False}
 
 
@@ -160,31 +193,32 @@ def publish_properties(is_json: bool, expiry_s: int | None) -> Properties:
 
 
 def listen(
-    client: paho.Client,
+    client: Client,
     note: Callable[[Notice], None],
     ended: Event,
     filters: Sequence[str],
     why: Callable[[BaseException | None], str | None],
+    large: Collection[str] = (),
 ) -> None:
     """Turns paho's callbacks into notices. All of this runs in the network thread.
 
     Args:
         filters: subscribed to on each good connection, with retain-as-published, so that what lay there is known.
         why: why there is no connection, in words, from what was raised, or from what is known without.
+        large: topics on which a payload may have up to MAX_DESCRIPTION_BYTES.
     """
     options = SubscribeOptions(qos=1, retainAsPublished=True)
     good = Event()
 
     @_guarded
-    def on_connect(client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+    def on_connect(_client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
-            remedy = '; set [mqtt] protocol = "3.1.1"' if code.value in _NO_V5 else ""
-            note(Disconnected(f"the broker refuses the connection: {code}{remedy}"))
+            note(Disconnected(refusal(code)))
             client.disconnect()
             return
         if ended.is_set():
-            # Stopped while it was connecting: paho finishes that first.
-            client.disconnect()
+            # Stopped while it was connecting: paho finishes that first. `online` may lie there from the last one.
+            client.leave()
             return
         good.set()
         if filters:
@@ -211,10 +245,10 @@ def listen(
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
     client.on_disconnect = on_disconnect
-    _listen_to_messages(client, note)
+    _listen_to_messages(client, note, large)
 
 
-def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None]) -> None:
+def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None], large: Collection[str]) -> None:
     @_guarded
     def on_publish(_client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         refused = str(code) if code.is_failure else None
@@ -225,6 +259,9 @@ def _listen_to_messages(client: paho.Client, note: Callable[[Notice], None]) -> 
     @_guarded
     def on_message(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         # paho acknowledges when this returns: before anything is done about it, so that it is not done twice.
+        most = MAX_DESCRIPTION_BYTES if message.topic in large else MAX_PAYLOAD_BYTES
+        if len(message.payload) > most:
+            return
         note(Received(message.topic, bytes(message.payload), message.retain))
 
     @_guarded

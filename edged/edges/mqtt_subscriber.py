@@ -13,17 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edged.edges import mqtt_client
 from edged.edges.tls import TlsContext, explain
 
-CONNECT_TIMEOUT_S = 5.0
-STOP_WAIT_S = 2.0
 RETRY_S = (1, 30)
-WINDOW = 8
-
-_BAD_VERSION, _BAD_LOGIN, _NOT_AUTHORIZED = 0x84, 0x86, 0x87
 
 
 class Subscriber:
@@ -63,16 +59,16 @@ class Subscriber:
         self._subscribed = threading.Event()
         self._codes: dict[int, str] = {}
         self._acknowledged = threading.Condition()
-        self._client = _Client(
+        self._client = mqtt_client.Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"edged-view-{secrets.token_hex(4)}",
             protocol=paho.MQTTv5 if protocol == "5" else paho.MQTTv311,
         )
         # An exception in a callback would end paho's thread in silence.
         self._client.suppress_exceptions = True
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
+        self._client.connect_timeout = mqtt_client.CONNECT_TIMEOUT_S
         self._client.reconnect_delay_set(*RETRY_S)
-        self._client.max_inflight_messages_set(WINDOW)
+        self._client.max_inflight_messages_set(mqtt_client.WINDOW)
         if username is not None:
             self._client.username_pw_set(username, password)
         if tls is not None:
@@ -97,12 +93,12 @@ class Subscriber:
             return {topic: code for mid, topic in sent.items() if (code := self._codes.get(mid, "no answer"))}
 
     def stop(self) -> None:
-        """Ends the connection and waits a moment for its thread; one that is stuck is left behind, it is a daemon."""
+        """Ends the connection and waits a moment for its thread."""
         self._stopped = True
         self._client.disconnect()
         stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
         stopping.start()
-        stopping.join(STOP_WAIT_S)
+        stopping.join(mqtt_client.STOP_WAIT_S)
         self._listen_no_more()
 
     def _listen(self, on_message: Callable[[str, bytes, bool], None]) -> None:
@@ -135,7 +131,7 @@ class Subscriber:
         self._answered = True
         if code.is_failure:
             self._refused = True
-            self._say(_refusal(code))
+            self._say(mqtt_client.refusal(code))
         else:
             client.subscribe(self._filters)
 
@@ -166,23 +162,3 @@ class Subscriber:
         if text != self._said:
             self._said = text
             self._on_state(text)
-
-
-class _Client(paho.Client):
-    """A client whose network thread survives a name that cannot be encoded for DNS, which is no OSError."""
-
-    def reconnect(self) -> MQTTErrorCode:
-        try:
-            return super().reconnect()
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(str(error)) from error
-
-
-def _refusal(code: ReasonCode) -> str:
-    if code.value in (_BAD_LOGIN, _NOT_AUTHORIZED):
-        return f"the broker refuses the login ({code}); check [mqtt] username and the password"
-    if code.value == _BAD_VERSION:
-        return 'the broker does not speak this version of MQTT; set [mqtt] protocol to "3.1.1"'
-    return f"the broker refuses the connection ({code})"

@@ -41,7 +41,7 @@ class SqliteOutbox:
         acknowledged: how many events the broker took since the start.
 
     Raises:
-        ConfigError: the file is from a newer edged, or from another program.
+        StoreForeign: the file is from a newer edged, or from another program.
     """
 
     def __init__(
@@ -138,6 +138,7 @@ class SqliteOutbox:
             dropped=tally.dropped,
             first_seq=first_seq,
             last_seq=tally.last_seq or None,
+            set_aside=self.set_aside,
         )
 
     def close_open(self, reason: str = "daemon_restarted") -> Sequence[Event]:

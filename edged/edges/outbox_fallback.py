@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from edged.core.errors import ConfigError
 from edged.core.types import Decision, Event
 from edged.edges.identity import Numbering, new_id
 from edged.edges.outbox import SETTLE_S, SqliteOutbox
 from edged.edges.outbox_memory import MemoryOutbox
+from edged.edges.outbox_place import StoreForeign
 from edged.edges.outbox_rows import corrected, is_trusted
 from edged.edges.outbox_schema import StoreDamaged, StoreUnusable, put_aside
 from edged.ports import Clock, OutboxCounts
@@ -35,13 +35,16 @@ _T = TypeVar("_T")
 class DurableOutbox:
     """What the app uses as its `ports.Outbox`. Arguments as of `SqliteOutbox`.
 
+    Args:
+        stored: told of every event when it has its number and is kept, on the disk or in the ring.
+
     Attributes:
         log: the id of the store that numbers now; it changes when the disk fails or is back.
         problems: what is wrong, one sentence a code: `outbox_damaged` (until the process ends), `outbox_disk`.
         numbered: how many events got a number since the start.
 
     Raises:
-        ConfigError: the file is from a newer edged, or from another program. Only ever at the start.
+        StoreForeign: the file is from a newer edged, or from another program. Only ever at the start.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class DurableOutbox:
         max_age_s: float,
         keep_delivered_s: float,
         settle_s: float = SETTLE_S,
+        stored: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         def open_store() -> SqliteOutbox:
             return SqliteOutbox(
@@ -71,6 +75,7 @@ class DurableOutbox:
             )
 
         self._path, self._clock, self._boot_id, self._open_store = path, clock, boot_id, open_store
+        self._stored = stored
         self._ring = MemoryOutbox(Numbering(clock, new_id(), boot_id, model), clock, RING_ROWS)
         self._store: SqliteOutbox | None = None
         self._remains: list[SqliteOutbox] = []  # damaged ones, until what they have in memory is answered
@@ -89,11 +94,6 @@ class DurableOutbox:
     def acknowledged(self) -> int:
         """How many events the broker took since the start."""
         return self._acknowledged_there + sum(box.acknowledged for box in self._boxes())
-
-    @property
-    def set_aside(self) -> int:
-        """How many events the broker refused for good, since the store's log began."""
-        return self._store.set_aside if self._store else 0
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         """Numbers and keeps events: on the disk when it returns, or in the ring where the disk does not take them."""
@@ -155,6 +155,7 @@ class DurableOutbox:
             dropped=ring.dropped + (store.dropped if store else 0),
             first_seq=present.first_seq,
             last_seq=present.last_seq,
+            set_aside=ring.set_aside + (store.set_aside if store else 0),
         )
 
     def close_open(self, reason: str = "daemon_restarted") -> Sequence[Event]:
@@ -185,8 +186,13 @@ class DurableOutbox:
         boxes: list[SqliteOutbox | MemoryOutbox] = [*self._remains, self._ring, *([self._store] if self._store else [])]
         return boxes if log_id is None else [box for box in boxes if box.log == log_id]
 
-    def _follow(self, events: Sequence[Event]) -> None:
+    def _tell(self, events: Sequence[Event]) -> None:
         self.numbered += len(events)
+        if self._stored is not None and events:
+            self._stored(events)
+
+    def _follow(self, events: Sequence[Event]) -> None:
+        self._tell(events)
         for event in events:
             if event.event_type == "start":
                 self._open[event.rule] = event
@@ -219,11 +225,11 @@ class DurableOutbox:
         if self._store is None:
             try:
                 self._store = self._open_store()
-            except ConfigError as error:
+            except StoreForeign as error:
                 self._fall_back(str(error))
                 return
         if self._owes_close:
-            self.numbered += len(self._store.close_open())
+            self._tell(self._store.close_open())
             self._owes_close = False
         self._store.flush()
         self._store.set_open(self._open.values())

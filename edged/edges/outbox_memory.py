@@ -40,7 +40,7 @@ class MemoryOutbox:
         self._live: OrderedDict[int, Event] = OrderedDict()
         self._late: OrderedDict[int, Event] = OrderedDict()
         self._flying: dict[int, Event] = {}
-        self._dropped = 0
+        self._dropped = self._set_aside = 0
         self.log = numbering.log
         self.acknowledged = 0
 
@@ -73,7 +73,7 @@ class MemoryOutbox:
 
     def refuse(self, event: Event) -> None:
         """The broker will never take it."""
-        self._flying.pop(event.seq, None)
+        self._set_aside += self._flying.pop(event.seq, None) is not None
 
     def release(self, event: Event | None = None) -> None:
         """That event, or every event in flight, waits again, in the order of `seq`."""
@@ -102,6 +102,7 @@ class MemoryOutbox:
             dropped=self._dropped,
             first_seq=min((event.seq for event in held), default=None),
             last_seq=self._numbering.last_seq or None,
+            set_aside=self._set_aside,
         )
 
     def _age(self) -> None:

@@ -15,7 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edged.core.errors import ConfigError, EdgedError
+from edged.core.errors import EdgedError
+from edged.edges.outbox_place import (
+    APPLICATION_ID,
+    HEADER_BYTES,
+    MAGIC,
+    another_program,
+    refuse_newer,
+)
 from edged.edges.outbox_rows import COLUMNS
 
 BUSY_S = 0.2
@@ -24,14 +31,12 @@ CACHE_KIB = 128
 PAGE_BYTES = 1024
 """Of a new file. A transaction writes every page that it touches, whole: a quarter of the usual size wears a card a
 third as much. A file keeps the size that it was made with."""
-CHECKPOINT_PAGES = 1024
-"""Pages that change at every event are written into the file itself once in so many."""
+CHECKPOINT_PAGES = 256
+"""Pages that change at every event are written into the file itself once in so many. From then on, some 50 events after
+a start, the journal is written over from its beginning: it does not grow, and spares the file system a journal of its
+own for each event."""
 JOURNAL_LIMIT_BYTES = 4 << 20
 
-_MAGIC = b"SQLite format 3\0"
-_APPLICATION_ID = 0x65646764  # "edgd"
-_NEWEST_PLAUSIBLE = 1000
-"""A format number beyond this one is damage, not the future."""
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 _IN_THE_MAKING = ".new"
 
@@ -141,7 +146,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     Raises:
         StoreDamaged: to be put aside.
         StoreUnusable: to be tried again later.
-        ConfigError: a file that is sound and not ours to write: from a newer edged, or from another program. It is
+        StoreForeign: a file that is sound and not ours to write: from a newer edged, or from another program. It is
             left as it was.
     """
     with named_errors():
@@ -171,8 +176,9 @@ def put_aside(path: Path, utc_s: float) -> str:
     prefix = f"{path.stem}.corrupt-"
     name = f"{prefix}{datetime.fromtimestamp(utc_s, UTC):%Y%m%dT%H%M%SZ}"
     with named_errors():
-        for old in path.parent.glob(f"{prefix}*"):
-            old.unlink()
+        for old in path.parent.iterdir():
+            if old.name.startswith(prefix):
+                old.unlink()
         for suffix in ("", *_SIDE_FILES):
             side = path.with_name(path.name + suffix)
             if side.exists():
@@ -187,23 +193,15 @@ def _look(path: Path) -> bool:
     if not path.is_file():
         raise StoreUnusable("what is there is no file")
     with path.open("rb") as file:
-        header = file.read(100)
+        header = file.read(HEADER_BYTES)
     if not header:
         raise StoreDamaged("the file is empty")
     version, application_id = (int.from_bytes(header[at : at + 4]) for at in (60, 68))
-    if not header.startswith(_MAGIC):
+    if not header.startswith(MAGIC):
         raise StoreDamaged("the file is no database")
-    if application_id == _APPLICATION_ID:
-        _refuse_newer(version)
+    if application_id == APPLICATION_ID:
+        refuse_newer(version, FORMAT)
     return False
-
-
-def _refuse_newer(version: int) -> None:
-    if FORMAT < version <= _NEWEST_PLAUSIBLE:
-        raise ConfigError(
-            f"[outbox] path: expected an event store of format {FORMAT} or older, found format {version} of a newer "
-            "edged; install that edged again, or name another file (this one is left as it is)"
-        )
 
 
 def _make(path: Path) -> None:
@@ -243,13 +241,10 @@ def _check(connection: sqlite3.Connection) -> None:
         raise StoreDamaged(found)
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and application_id != _APPLICATION_ID:
-        raise ConfigError(
-            "[outbox] path: expected an event store of edged or no file at all, found a database of another program; "
-            "name another file (this one is left as it is)"
-        )
+    if tables and application_id != APPLICATION_ID:
+        raise another_program()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    _refuse_newer(version)
+    refuse_newer(version, FORMAT)
     if not 0 <= version <= FORMAT:
         raise StoreDamaged(f"its format is {version}")
 
@@ -276,7 +271,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         for step in MIGRATIONS[version:]:
             for statement in step:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
     # The header of the file itself says the format, see `_look`.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -97,7 +97,7 @@ class EventTable:
         tally: what is in it.
 
     Raises:
-        ConfigError: the file is from a newer edged, or from another program.
+        StoreForeign: the file is from a newer edged, or from another program.
     """
 
     def __init__(self, path: Path, clock: Clock, bounds: Bounds) -> None:

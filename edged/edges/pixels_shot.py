@@ -19,17 +19,17 @@ from edged.edges.pixels_sampling import planes
 
 LUMA_PX = 60
 """The shorter side of `Frame.luma` at least: a twentieth of the picture is then a few hundred of its pixels."""
-SAMPLES = 512
+SAMPLES, DECODED_SAMPLES = 512, 16384
 """So many bytes, all over a picture, tell whether it is the one before: the noise of a living sensor is in all of them.
 Each is a cache line to fetch, so no more than enough: if 4 of 5 stay the same from picture to picture, all do once in
-10^49 pictures."""
+10^49 pictures. JPEG takes most noise away; but what was decoded just now is at hand."""
 BLACK_Y, NO_COLOUR = 16, 128
 BLOCK_PX = 16
 """The side of the largest block of a JPEG, where its colours have half the resolution."""
 
 Rectangle = tuple[int, int, int, int]
-Made = tuple[Pixels | Callable[[], Pixels], Pixels | Callable[[], Pixels]]
-"""Pixels and luma of a Frame, or what makes them."""
+Made = tuple[Pixels | Callable[[], Pixels], Pixels | Callable[[], Pixels], bool]
+"""Pixels and luma of a Frame, or what makes them, and whether the picture is the one before."""
 
 
 class Developer:
@@ -60,8 +60,6 @@ class Developer:
             makers = {"bgr": _bgr, "yuyv": _yuyv, "yuv420": _yuv420}
             self._make = makers[picture_format.encoding](picture_format, unturned, luma)
         self._encoding: Encoding = "bgr" if picture_format.encoding == "jpeg" else picture_format.encoding
-        self._sample = np.zeros(2 * SAMPLES, dtype=np.uint8)
-        self._sampled = self._size_bytes = 0
 
     def frame(self, shot: Shot) -> Frame:
         """The picture, masked. `shot.data` is its buffer, and is written into.
@@ -69,8 +67,7 @@ class Developer:
         Raises:
             CameraError: the picture is damaged.
         """
-        repeated = self._is_the_one_before(shot)
-        pixels, luma = self._make(shot)
+        pixels, luma, repeated = self._make(shot)
         return Frame(pixels, shot.t_s, luma, repeated, encoding=self._encoding, rotate_deg=self._rotate_deg)
 
     def _decode(self, data: Pixels, factor: int, out: Pixels) -> None:
@@ -78,15 +75,28 @@ class Developer:
         size_px = self.format.width_px, self.format.height_px
         pixels_jpeg.decode(data, size_px, factor, out)
 
-    def _is_the_one_before(self, shot: Shot) -> bool:
-        """To be asked once for every shot, before it is masked."""
-        step = (shot.size_bytes // SAMPLES) | 1  # odd: brightness and colours alike
-        sample = shot.data[: shot.size_bytes : step]
-        kept = self._sample[: len(sample)]
-        if shot.size_bytes == self._size_bytes and np.array_equal(sample, kept):
+
+class _Repeats:
+    """Whether a picture is the one before, as far as anyone may see it: a clock under a mask changes nothing."""
+
+    def __init__(self, samples: int = SAMPLES) -> None:
+        self._samples = samples
+        self._kept = np.zeros(2 * samples, dtype=np.uint8)
+        self._size_bytes = 0
+
+    def again(self, masked: Pixels) -> bool:
+        """To be asked once for every picture, with its masks on.
+
+        Args:
+            masked: all of its bytes, contiguous.
+        """
+        step = (masked.size // self._samples) | 1  # odd: brightness and colours alike
+        sample = masked.reshape(-1)[::step]
+        kept = self._kept[: len(sample)]
+        if masked.size == self._size_bytes and np.array_equal(sample, kept):
             return True
         np.copyto(kept, sample)
-        self._size_bytes = shot.size_bytes
+        self._size_bytes = masked.size
         return False
 
 
@@ -124,6 +134,7 @@ def _bgr(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Ca
     shape = (picture_format.height_px, picture_format.width_px, 3)
     boxes = [mask.covering(picture_format.width_px, picture_format.height_px) for mask in masks]
     small = np.zeros((*luma.shape, 3), dtype=np.uint8)
+    repeats = _Repeats()
 
     def make(shot: Shot) -> Made:
         pixels = shot.data.reshape(shape)
@@ -134,7 +145,7 @@ def _bgr(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> Ca
             cv2.cvtColor(small, cv2.COLOR_BGR2GRAY, dst=luma.small)
             return luma.finished()
 
-        return pixels, brightness
+        return pixels, brightness, repeats.again(pixels)
 
     return make
 
@@ -144,6 +155,7 @@ def _yuyv(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> C
     boxes = _paired(masks, picture_format)
     small = np.zeros((*luma.shape, 2), dtype=np.uint8)
     black = np.array([BLACK_Y, NO_COLOUR], dtype=np.uint8)
+    repeats = _Repeats()
 
     def make(shot: Shot) -> Made:
         pixels = shot.data.reshape(shape)
@@ -154,7 +166,7 @@ def _yuyv(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) -> C
             cv2.extractChannel(small, 0, dst=luma.small)
             return luma.finished()
 
-        return pixels, brightness
+        return pixels, brightness, repeats.again(pixels)
 
     return make
 
@@ -163,6 +175,7 @@ def _yuv420(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) ->
     shape = (picture_format.height_px * 3 // 2, picture_format.width_px)
     boxes = _paired(masks, picture_format)
     halves = [(left // 2, top // 2, right // 2, bottom // 2) for left, top, right, bottom in boxes]
+    repeats = _Repeats()
 
     def make(shot: Shot) -> Made:
         pixels = shot.data.reshape(shape)
@@ -175,7 +188,7 @@ def _yuv420(picture_format: PictureFormat, masks: Sequence[Box], luma: _Luma) ->
             cv2.resize(whole, luma.size, dst=luma.small, interpolation=cv2.INTER_LINEAR)
             return luma.finished()
 
-        return pixels, brightness
+        return pixels, brightness, repeats.again(pixels)
 
     return make
 
@@ -198,6 +211,9 @@ class _Jpeg:
         self._luma = luma
         self._small = np.zeros((*luma.shape, 3), dtype=np.uint8)
         self._wanted = False
+        # The two ways to brightness differ by a little, so each has a memory of its own.
+        self._repeats = {way: _Repeats(DECODED_SAMPLES) for way in ("whole", "eighth")} if masks else {}
+        self._repeated_bytes = _Repeats()
 
     def make(self, shot: Shot) -> Made:
         data = shot.data[: shot.size_bytes]
@@ -205,9 +221,16 @@ class _Jpeg:
         wanted, self._wanted = self._wanted, False
         if wanted:
             picture = self._decoded(data)
-            return lambda: self._looked_at(picture), self._luma_of_picture
+            return lambda: self._looked_at(picture), self._luma_of_picture, self._again(data, "whole", picture)
         self._decode(data, 8, self._luma.small[:, :, np.newaxis])
-        return lambda: self._looked_at(self._decoded(data)), self._luma.finished()
+        luma = self._luma.finished()
+        again = self._again(data, "eighth", luma)
+        return lambda: self._looked_at(self._decoded(data)), luma, again
+
+    def _again(self, data: Pixels, way: str, masked: Pixels) -> bool:
+        """Where nothing is masked the file itself tells, and more exactly."""
+        repeats = self._repeats.get(way)
+        return self._repeated_bytes.again(data) if repeats is None else repeats.again(masked)
 
     def _looked_at(self, picture: Pixels) -> Pixels:
         self._wanted = True

@@ -68,8 +68,17 @@ class Systemd:
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """A clean end has begun."""
+        """A clean end has begun; not for a restart, see `restarting`."""
         self._send("STOPPING=1")
+
+    def restarting(self) -> None:
+        """A clean end is over and the same process starts anew; for systemd the service goes on, and nothing stops.
+
+        After STOPPING=1 systemd would wait for the end and kill the process TimeoutStopSec= later: no READY=1 takes it
+        back. The watchdog is fed, so that all of its time is there for the start.
+        """
+        if self._period_s != float("inf"):
+            self._send("WATCHDOG=1")
 
     def beat(self) -> None:
         """A turn of the loop is finished: feeds the watchdog when it is time."""

@@ -53,7 +53,6 @@ class Interpreter:
     """
 
     def __init__(self, model_path: Path, threads: int) -> None:
-        # Not the whole path: what ends the process is told in `D/info` after the restart.
         name = f"{model_path.parent.name}/{model_path.name}"
         try:
             with _stderr_to_log():

@@ -33,7 +33,8 @@ def _classifier(task: str) -> str:
     return task
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
+    """The number of a schema, which is whole."""
     if type(value) is not int:  # pydantic takes true and 1.0 for 1
         raise ValueError("this version reads manifests with schema = 1")
     return value
@@ -62,6 +63,9 @@ def _unique(members: tuple[str, ...]) -> tuple[str, ...]:
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Channels = Field(min_length=1, max_length=3)
 Members = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+Version = Annotated[str, Field(pattern="^[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -90,14 +94,14 @@ class EmbeddingTable(Table):
 class Manifest(Table):
     """The whole file."""
 
-    schema_version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(alias="schema")
-    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
-    version: Annotated[str, Field(pattern="^[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}$")]
+    schema_version: Annotated[Literal[1], BeforeValidator(whole)] = Field(alias="schema")
+    name: Name
+    version: Version
     task: Annotated[Literal["classify", "detect"], AfterValidator(_classifier)]
     licence: Line
     source: Line
     expires: datetime.date | None = None
-    files: dict[Annotated[str, AfterValidator(_inside)], Sha256]
+    files: dict[Inside, Sha256]
     input: InputTable
     output: OutputTable
     embedding: EmbeddingTable | None = None
@@ -116,7 +120,7 @@ def read(folder: Path) -> Manifest:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")
-        table = _tuples(tomllib.loads(data.decode("utf-8-sig")))
+        table = tuples(tomllib.loads(data.decode("utf-8-sig")))
         return Manifest.model_validate(table)
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; a model needs a manifest, see docs/models.md") from None
@@ -125,23 +129,24 @@ def read(folder: Path) -> Manifest:
     except UnicodeDecodeError:
         raise ModelError(f"{path}: is no UTF-8 text; expected the manifest of a model") from None
     except ValidationError as error:
-        raise ModelError(f"{path}: {'; '.join(_sentences(error))}") from None
+        raise ModelError(f"{path}: {'; '.join(sentences(error))}") from None
     except (ValueError, RecursionError) as error:  # tomllib's own, and Python's bound for the digits of a number
         raise ModelError(f"{path}: not valid TOML: {error}") from None
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
+    """A document with its lists as tuples, which is how the tables here are strict about them."""
     if isinstance(value, dict):
-        return {key: _tuples(one) for key, one in value.items()}
+        return {key: tuples(one) for key, one in value.items()}
     if isinstance(value, list):
-        return tuple(_tuples(one) for one in value)
+        return tuple(tuples(one) for one in value)
     return value
 
 
 _WORDS = {"missing": "is missing", "extra_forbidden": "unknown key"}
 
 
-def _sentences(error: ValidationError) -> list[str]:
+def sentences(error: ValidationError) -> list[str]:
     """One clause a problem, `key: what is wrong`, in pydantic's words where they are plain enough."""
     clauses = []
     for one in error.errors(include_url=False, include_input=False):

@@ -255,6 +255,16 @@ def test_the_systemd_credential_serves_where_there_is_a_login_and_no_file(tmp_pa
     assert with_login(tmp_path, "").password() is None
 
 
+def test_the_file_that_systemd_hands_over_may_be_named_too(tmp_path, monkeypatch):
+    """Root, who checks, could read it; the service, which runs, gets it under another path."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "mqtt-password").write_text("from systemd\n")
+    roots = 'password_file = "/etc/edged/credentials/mqtt-password"'
+    assert with_login(tmp_path, roots).password() == "from systemd"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        with_login(tmp_path, roots.replace("mqtt-", "other-"))
+
+
 def test_reading_a_file_loads_no_camera_model_or_network_library():
     code = "import sys, edged.config, edged.modelstore; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

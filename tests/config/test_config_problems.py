@@ -96,6 +96,7 @@ BAD = [
     ("camera", f"{V4L2}\nprivacy_masks = [\n[0, 0, 1, 1],\n[0, 0, 2, 1],\n]", 5, "camera.privacy_masks[2]", "outside"),
     ("camera", f"{V4L2}\nprivacy_masks = [{'[0, 0, 1, 1], ' * 33}]", 3, "camera.privacy_masks", "has 33", "at most 32"),
     ("device", "name = 'all'", 2, "device.name", "every device"),
+    ("device", "name = 'models'", 2, "device.name", "the model store"),
     ("device", "name = 'Porch'", 2, "device.name", "found 'Porch'", "a-z"),
     ("device", "name = ''", 2, "device.name", "found ''", "a-z"),
     ("device", f"name = '{'x' * 33}'", 2, "device.name", "found 'xxx", "1 to 32"),
@@ -104,6 +105,12 @@ BAD = [
     ("model", "name = ''", 2, "model.name", "is no model"),
     ("model", "threads = 65", 2, "model.threads", "found 65", "a whole number from 1 to 64"),
     ("model", "threads = 1.0", 2, "model.threads", "found 1.0"),
+    ("model", 'policy = "maybe"', 2, "model.policy", '"off", "warn" or "require"'),
+    ("model", 'policy = "require"', 2, "model.policy", "needs trusted_keys beside it"),
+    ("model", 'policy = "warn"\ntrusted_keys = []', 2, "model.policy", "needs trusted_keys beside it"),
+    ("model", 'trusted_keys = ["fleet"]', 2, "model.trusted_keys[1]", "NAME:KEY"),
+    ("model", 'trusted_keys = ["a b:' + "A" * 43 + '="]', 2, "model.trusted_keys[1]", "NAME:KEY"),
+    ("model", 'trusted_keys = ["fleet:' + "A" * 40 + '"]', 2, "model.trusted_keys[1]", "NAME:KEY"),
     ("region", f"box = [0, 0, 1, 1]\n[[region]]\n{BOX}[0, 0, 1, 1]", 1, "region[1].name", "is missing"),
     ("region", 'name = "door"', 1, "region[1].box", "is missing", "[left, top, right, bottom]"),
     ("region", f"{BOX}[0, 0, 1, 1.1]", 3, "region[1].box", "outside the picture"),
@@ -362,3 +369,11 @@ def test_a_certificate_that_cannot_be_used_is_told_with_its_line(tmp_path, pem, 
     assert problem.startswith(f"{place}: ")
     assert fragment in problem
     assert "geheim" not in problem
+
+
+def test_a_region_is_offered_once_however_often_its_name_is_given(tmp_path):
+    """A region must not be named full, and says so itself."""
+    regions = "".join(f'[[region]]\nname = "{name}"\nbox = [0, 0, 1, 1]\n' for name in ("full", "a", "a"))
+    text = f'{regions}[[rule]]\nlabel = "cat"\nregion = "b"\n[camera]\n{V4L2}\n[mqtt]\n{HOST}\n'
+    found = problems(tmp_path, text)
+    assert any(line.endswith("rule[1].region: there is no such region; allowed: 'full', 'a'") for line in found), found

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.core.last_exit import MAX_REASON, OPEN, read, refined
+from edged.core import last_exit
+from edged.core.errors import CameraHung, ConfigError, EdgedError, ModelError, RunError
+from edged.core.last_exit import MAX_REASON, OPEN, UNTOLD, read, refined
 
 KNOWN = re.compile(
     r"killed, or the power went|the watchdog: no finished turn for 30 s|out of memory: the kernel ended it"
@@ -89,3 +91,48 @@ def test_a_damaged_file_says_nothing(kept: dict[str, Any]) -> None:
 
 def test_only_code_and_reason_are_read_and_the_reason_is_bounded() -> None:
     assert read({"code": 1, "reason": "x" * 1000, "path": "/home"}) == {"code": 1, "reason": "x" * MAX_REASON}
+
+
+PRIVATE = [
+    "/var/lib/edged/models/cat/model.tflite: there is no such file",
+    "Could not open '/srv/model.tflite'.",
+    "cat/model.tflite: the runtime cannot load it",
+    "mqtt://user:pw@broker.lan refused",
+    "anna@camera does not answer",
+    r"C:\models are elsewhere",
+    "192.168.1.20 does not answer",
+    "fe80::1 does not answer",
+]
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+@pytest.mark.parametrize("kind", [RunError, ModelError, ConfigError, CameraHung])
+def test_no_error_takes_a_path_or_an_address_along(kind: type[EdgedError], text: str) -> None:
+    told = last_exit.reason(kind(text))
+    assert told.endswith(f"; {UNTOLD}")
+    assert read({"code": 1, "reason": told}) == {"code": 1, "reason": told}
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+def test_nor_does_a_file_that_somebody_wrote(text: str) -> None:
+    assert read({"code": 1, "reason": text}) == {"code": 1, "reason": UNTOLD}
+    assert read({"code": 1, "reason": "x" * MAX_REASON + text}) == {"code": 1, "reason": UNTOLD}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "memory: the process takes 300 MB (it began with 61 MB); more than 256 ends it",
+        "the network thread has ended by itself twice within 600 s: restarting",
+        "the camera's driver has not returned from one call for 60 s: restarting",
+        "the output is not a number",
+    ],
+)
+def test_what_ends_a_run_has_its_own_sentence(text: str) -> None:
+    told = last_exit.reason(RunError(text))
+    assert told == text
+    assert read({"code": 1, "reason": told}) == {"code": 1, "reason": text}
+
+
+def test_an_accident_has_its_name_alone() -> None:
+    assert last_exit.reason(OSError(2, "No such file", "/etc/secret")) == "FileNotFoundError"

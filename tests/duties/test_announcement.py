@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edged.core.types import Message
 from edged.duties.announcement import BIRTH_DELAY_S, Announcement
 from edged.ports import Received
@@ -63,3 +65,28 @@ def test_what_was_removed_is_back_for_a_moment_and_then_gone() -> None:
     assert announced.remembered == 1
     announced.birth()
     assert announced.said(BIRTH_DELAY_S)[2:] == [b"now"], "once is enough"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_it_is_remembered_as_gone_only_when_the_broker_has_taken_both(refused: bool) -> None:
+    announced = Announced(has_removed=True)
+    broker = announced.device.broker
+    announced.birth()
+    if refused:
+        broker.refusals["ha/config"] = "Packet too large"
+        assert announced.said(BIRTH_DELAY_S) == [b"back", b"now"]
+    else:
+        broker.answering = False
+        assert announced.said(BIRTH_DELAY_S) == [b"back", b"now"]
+        broker.acknowledge(1)
+        announced.device.turn()
+        broker.down()
+        announced.device.turn()
+        broker.answering = True
+        broker.up()
+        announced.device.turn(20)
+    assert announced.remembered == 0
+    broker.refusals.clear()
+    announced.birth()
+    assert announced.said(BIRTH_DELAY_S)[-2:] == [b"back", b"now"], "once more at the next birth"
+    assert announced.remembered == 1

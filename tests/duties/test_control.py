@@ -9,6 +9,7 @@ from typing import Any
 from edged.core import wire
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
+from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.trigger import Decider
 from edged.core.types import Message
@@ -26,7 +27,7 @@ RULES = (rule("cat"), rule("circle"))
 
 
 class Device:
-    def __init__(self) -> None:
+    def __init__(self, *, connected: bool = True) -> None:
         self.clock, self.broker, self.problems = FakeClock(), RecordingBroker(), Problems()
         self.pipeline = Pipeline(self.clock.monotonic())
         self.outbox = MemoryOutbox(Numbering(self.clock, "log", "boot", "toy@00"), self.clock, max_rows=100)
@@ -39,13 +40,15 @@ class Device:
         self.restarts = 0
         self.control = Control(
             self.clock, TOPICS, Settings(RULES), Decider(RULES, ("cat", "circle")), self.pipeline, self.outbox,
-            self.publisher, describe=lambda: Message(TOPICS.info, b"{}", 1, retain=True), keep=self.kept.append,
+            self.publisher, Inbox(TOPICS, ("cat", "circle")),
+            describe=lambda: Message(TOPICS.info, b"{}", 1, retain=True), keep=self.kept.append,
             restart=self._restart,
         )  # fmt: skip
         self.publisher.on_received = self.control.received
         self.control.start()
-        self.broker.up()
-        self.turn(20)
+        if connected:
+            self.broker.up()
+            self.turn(20)
         self.broker.sent.clear()
 
     def _restart(self) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from edged.core.problems import Problems
 from edged.duties.upkeep import PERIOD_S, Upkeep
+from edged.edges.outbox_fallback import RETRY_S
 from edged.ports import OutboxCounts
 from tests.fakes import FakeClock
+from tests.outboxes import NOW_S, durable
 
 
 class AilingOutbox:
@@ -56,6 +62,32 @@ def test_what_ails_the_outbox_is_a_problem_until_it_is_over() -> None:
     watch.outbox.problems = {}
     watch.upkeep.turn()
     assert not watch.problems.all()
+
+
+def test_trouble_with_the_disk_is_logged_once_down_and_once_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the outbox itself, which knows the path; not once more by whoever reports it."""
+    caplog.set_level(logging.INFO)
+    (tmp_path / "state").write_text("no folder")
+    clock, problems = FakeClock(NOW_S), Problems()
+    box = durable(tmp_path / "state" / "outbox.db", clock)
+    upkeep = Upkeep(clock, problems, box, lambda: None)
+    for _ in range(50):
+        box.append(())
+        upkeep.turn()
+        clock.advance(PERIOD_S)
+    assert [one.code for one in problems.all()] == ["outbox_disk"]
+    (tmp_path / "state").unlink()
+    clock.advance(RETRY_S)
+    for _ in range(3):
+        box.append(())
+        upkeep.turn()
+    assert not problems.all()
+    down, up = (record.getMessage() for record in caplog.records)
+    assert "events cannot be stored" in down
+    assert up == "events are stored on the disk again"
+    box.close()
 
 
 def test_another_log_is_described_and_its_count_starts_anew() -> None:

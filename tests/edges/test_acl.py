@@ -67,7 +67,7 @@ class Login:
             keepalive_s=30,
             will=wire.availability(wire.Topics("edged", name), wire.OFFLINE),
             username=name,
-            password=name,
+            password=lambda: name,
             clock=FakeClock(),
             filters=filters,
         )

@@ -9,7 +9,7 @@ from edged.core.errors import CameraError
 from edged.core.shot import PictureFormat
 from edged.core.types import End, Frame
 from edged.edges.camera import CaptureCamera
-from edged.edges.camera_file import FileSource, probe
+from edged.edges.camera_file import FileSource, picture_px
 from tests.fakes import FakeClock
 from tests.scenes import SIZE, flat, write_clip, write_picture
 from tests.shots import empty
@@ -161,6 +161,25 @@ def test_an_unreadable_picture_is_left_out_and_told_once(source, tmp_path, caplo
     ]
 
 
+def test_a_picture_that_is_not_whole_yet_is_shown_once_it_is(source, tmp_path, caplog):
+    """A copy that takes its time: what is there of it is no picture, and what comes later is not missed."""
+    write_picture(tmp_path / "a.png", flat(20))
+    whole = write_picture(tmp_path / "b.jpg", cv2.resize(flat(200), (320, 240))).read_bytes()
+    (tmp_path / "b.jpg").write_bytes(whole[: len(whole) * 9 // 10])
+    playing = source(tmp_path, at_end="loop")
+    assert levels(played(playing, most=3)) == [20] * 3
+    assert len(caplog.records) == 1
+    (tmp_path / "b.jpg").write_bytes(whole)
+    shot = empty(*SIZE)
+    seen = set()
+    for _ in range(4):
+        playing.grab()
+        playing.retrieve(shot)
+        seen.add(int(shot.data[0]))
+    assert seen == {20, 200}
+    assert len(caplog.records) == 1
+
+
 def test_a_picture_is_a_folder_of_one(source, tmp_path, clock):
     path = write_picture(tmp_path / "still.PNG", flat(77))
     t0_s = clock.monotonic()
@@ -198,7 +217,9 @@ def unplayable(folder):
 )
 def test_what_cannot_be_played_is_said_in_one_sentence(source, tmp_path, name, sentence):
     unplayable(tmp_path)
-    said = probe(tmp_path / name)
+    with pytest.raises(CameraError) as refused:
+        picture_px(tmp_path / name)
+    said = str(refused.value)
     assert sentence in said
     assert str(tmp_path / name) in said
     assert "\n" not in said
@@ -207,9 +228,9 @@ def test_what_cannot_be_played_is_said_in_one_sentence(source, tmp_path, name, s
     assert str(caught.value) == said
 
 
-def test_what_can_be_played_is_nothing_to_speak_of(clip, tmp_path):
-    assert probe(clip) is None
-    assert probe(write_picture(tmp_path / "a.png", flat(1))) is None
+def test_what_can_be_played_has_a_size(clip, tmp_path):
+    assert picture_px(clip) == SIZE
+    assert picture_px(write_picture(tmp_path / "a.png", flat(1, (120, 30)))) == (120, 30)
 
 
 def test_the_camera_plays_a_clip_in_lockstep_to_its_end(source, clip, clock):

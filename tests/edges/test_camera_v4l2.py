@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edged.core.errors import CameraError
-from edged.core.shot import PictureFormat, Shot
-from edged.edges.camera_v4l2 import DAMAGED_IN_A_ROW, V4l2Source
+from edged.core.shot import DAMAGED_IN_A_ROW, PictureFormat, Shot
+from edged.edges.camera_v4l2 import V4l2Source
 from edged.edges.camera_v4l2_choice import MAX_TEXT_BYTES
 from edged.edges.camera_v4l2_device import Device, Format, Size
 from tests.fakes import FakeClock, until

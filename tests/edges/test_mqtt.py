@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edged.core.types import Message
 from edged.edges import mqtt_client
 from edged.edges.mqtt import PahoBroker
-from edged.ports import Acknowledged, Connected, Disconnected, Notice
+from edged.ports import Acknowledged, ConfigError, Connected, Disconnected, Notice, Received
 from tests.fakes import FakeClock, until
 from tests.mosquitto import Mosquitto
 
@@ -39,7 +39,7 @@ class Peer:
             "keepalive_s": 30,
             "will": Message(self.topic, b"offline", 1, True),
             "username": None,
-            "password": None,
+            "password": lambda: None,
             "clock": self.clock,
         }
         self.broker = PahoBroker(host, port, **{**values, **changes})
@@ -197,13 +197,51 @@ class TestBothProtocols:
     def test_a_refused_login_is_told_once_and_tried_again(self, own_mosquitto: Own, peer: Make, protocol: str) -> None:
         broker = own_mosquitto("allow_anonymous false")
         broker.start()
-        one = peer(broker, protocol=protocol, username="edged", password="wrong")
+        one = peer(broker, protocol=protocol, username="edged", password=lambda: "wrong")
         one.broker.start()
-        assert one.wait_for(Disconnected).text.startswith("the broker refuses the connection: ")
+        assert one.wait_for(Disconnected).text.startswith("the broker refuses the login (")
         one.clock.advance(100.0)
         one.wait_for(Disconnected)
         assert [type(notice) for notice in one.notices] == [Disconnected, Disconnected]
-        assert "authorized" in one.notices[0].text
+        assert one.notices[0].text.endswith("authorized); check [mqtt] username and the password")
+
+    def test_a_connection_that_is_given_up_leaves_the_will(
+        self, mosquitto: Mosquitto, peer: Make, prefix: str, ear: Callable[[Mosquitto], Ear], protocol: str
+    ) -> None:
+        """Should the device not come back, nobody is to take it for online."""
+        listening = ear(mosquitto)
+        before = network_threads()
+        one = peer(mosquitto, protocol=protocol, will_delay_s=1)
+        one.connect()
+        one.say(Message(one.topic, b"online", 1, True))
+        one.broker.drop("the broker has not answered for 15 s", 1e6)
+        assert one.wait_for(Disconnected).text == "the broker has not answered for 15 s"
+        until(lambda: listening.payloads(one.topic) == [b"online", b"offline"], 60.0)
+        until(lambda: network_threads() <= before)
+
+    def test_a_stop_with_the_will_leaves_it(
+        self, mosquitto: Mosquitto, peer: Make, prefix: str, ear: Callable[[Mosquitto], Ear], protocol: str
+    ) -> None:
+        listening = ear(mosquitto)
+        one = peer(mosquitto, protocol=protocol, will_delay_s=1)
+        one.connect()
+        one.broker.stop(0x04)
+        until(lambda: listening.payloads(one.topic) == [b"offline"], 60.0)
+
+    def test_what_is_sent_to_it_is_bounded_and_its_own_description_comes_back(
+        self, mosquitto: Mosquitto, peer: Make, prefix: str, protocol: str
+    ) -> None:
+        """A description of 32 rules with long titles has more than 16 KiB; a command never needs them."""
+        info, request = f"{prefix}/info", f"{prefix}/request/ping"
+        one = peer(mosquitto, protocol=protocol, filters=[f"{prefix}/request/+"], large=[info])
+        one.connect()
+        sizes = [(request, 16 * 1024), (request, 16 * 1024 + 1), (info, 64 * 1024), (info, 64 * 1024 + 1), (request, 1)]
+        for topic, size in sizes:
+            one.say(Message(topic, b"x" * size, 1, False))
+        last = Received(request, b"x", retained=False)
+        until(lambda: last in one.poll(), 60.0)
+        heard = [(n.topic, len(n.payload)) for n in one.notices if isinstance(n, Received)]
+        assert heard == [(request, 16 * 1024), (info, 64 * 1024), (request, 1)]
 
 
 class TestMqtt5:
@@ -257,7 +295,9 @@ class TestMqtt5:
         broker.start()
         assert peer(broker).connect() == Connected(window=3)
 
-    def test_a_password_opens_the_door(self, own_mosquitto: Own, peer: Make, tmp_path: Path) -> None:
+    def test_a_password_opens_the_door_also_when_it_is_corrected_meanwhile(
+        self, own_mosquitto: Own, peer: Make, tmp_path: Path
+    ) -> None:
         salt = os.urandom(12)
         digest = hashlib.pbkdf2_hmac("sha512", b"secret", salt, 101)
         words = [base64.b64encode(part).decode() for part in (salt, digest)]
@@ -265,12 +305,24 @@ class TestMqtt5:
         (tmp_path / "passwords").chmod(0o600)
         broker = own_mosquitto("allow_anonymous false", f"password_file {tmp_path / 'passwords'}")
         broker.start()
-        wrong = peer(broker, username="edged", password="guess")
-        wrong.broker.start()
-        refused = wrong.wait_for(Disconnected).text
-        assert refused.startswith("the broker refuses the connection: ")
+        passwords: list[str] = ["guess"]
+
+        def read() -> str:
+            if not passwords:
+                raise ConfigError("the password cannot be read")
+            return passwords[0]
+
+        one = peer(broker, username="edged", password=read)
+        one.broker.start()
+        refused = one.wait_for(Disconnected).text
+        assert refused.startswith("the broker refuses the login (")
         assert "guess" not in refused
-        assert peer(broker, username="edged", password="secret").connect() == Connected(window=8)
+        passwords.clear()
+        one.clock.advance(100.0)
+        assert one.wait_for(Disconnected).text == "the password cannot be read"
+        passwords.append("secret")
+        one.clock.advance(100.0)
+        assert one.wait_for(Connected) == Connected(window=8)
 
 
 class TestTrouble:
@@ -412,7 +464,7 @@ class TestTrouble:
             if len(heard) <= 2:
                 raise RuntimeError("a bug")
 
-        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client = mqtt_client.new_client(f"edged-{prefix}", v5=True)
         ended = threading.Event()
         mqtt_client.listen(client, note, ended, (), lambda _: None)
         client.connect(mosquitto.host, mosquitto.port)

@@ -48,7 +48,7 @@ def blocked() -> Iterator[BlockedClock]:
 
 def connection(where: tuple[str, int], client_id: str, clock: FakeClock, **changes: Any) -> PahoBroker:
     will = Message(f"{client_id}/availability", b"offline", 1, True)
-    values: dict[str, Any] = {"protocol": "5", "keepalive_s": 30, "username": None, "password": None}
+    values: dict[str, Any] = {"protocol": "5", "keepalive_s": 30, "username": None, "password": lambda: None}
     return PahoBroker(*where, client_id=client_id, will=will, clock=clock, **{**values, **changes})
 
 
@@ -104,6 +104,30 @@ def test_a_network_thread_that_dies_is_found_and_replaced(mosquitto: Mosquitto, 
     clock.advance(ALIVE_CHECK_S)
     wait_for(broker, Disconnected)
     broker.stop(0)
+
+
+@DIES
+def test_a_thread_that_an_earlier_connection_left_behind_is_not_taken_for_the_present_one(
+    mosquitto: Mosquitto, client_id: str
+) -> None:
+    """All of a device have the same name."""
+    go = threading.Event()
+    behind = threading.Thread(target=go.wait, name=f"paho-mqtt-client-{client_id}", daemon=True)
+    clock = FakeClock()
+    broker = connection((mosquitto.host, mosquitto.port), client_id, clock)
+    broker.start()
+    wait_for(broker, Connected)
+    present = network_thread(client_id)
+    behind.start()
+    try:
+        assert present is not None
+        kill(present)
+        assert network_thread(client_id) is behind
+        clock.advance(ALIVE_CHECK_S)
+        assert wait_for(broker, Disconnected) == Disconnected("the network thread has ended by itself")
+    finally:
+        go.set()
+        broker.stop(0)
 
 
 @DIES

@@ -350,7 +350,7 @@ def test_what_was_set_aside_can_be_asked_for(path: Path) -> None:
     assert drained(box, live=False) == [event]
     box.refuse(event)
     box.append(())
-    assert (box.counts().rows, box.set_aside) == (0, 1)
+    assert (box.counts().rows, box.counts().set_aside) == (0, 1)
     box.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.core.errors import ConfigError
+from edged.edges.outbox_place import StoreForeign
 from edged.edges.outbox_schema import FORMAT, StoreDamaged
 from tests.fakes import FakeClock
 from tests.outboxes import NOW_S, drained, durable, end, seqs, sqlite, start
@@ -178,7 +178,7 @@ def test_a_database_of_a_newer_edged_is_refused_and_not_touched(tmp_path: Path) 
     connection.close()
     path.chmod(0o640)
     before, status = contents(path), path.stat()
-    with pytest.raises(ConfigError, match=rf"format {FORMAT + 1} of a newer edged; install that edged again") as error:
+    with pytest.raises(StoreForeign, match=rf"format {FORMAT + 1} of a newer edged; install that edged again") as error:
         durable(path)
     assert str(tmp_path) not in str(error.value)
     assert contents(path) == before
@@ -192,7 +192,7 @@ def test_a_database_of_another_program_is_refused_and_not_changed(tmp_path: Path
     connection.commit()
     connection.close()
     before = contents(path)
-    with pytest.raises(ConfigError, match="a database of another program; name another file"):
+    with pytest.raises(StoreForeign, match="a database of another program; name another file"):
         durable(path)
     assert contents(path) == before
 

@@ -65,6 +65,8 @@ def test_an_event_that_the_broker_will_never_take_is_out_of_the_way_and_not_ackn
     (event,) = box.append([start()])
     assert drained(box) == [1]
     box.refuse(event)
+    box.refuse(event)
+    assert box.counts().set_aside == 1
     box.release()
     assert (drained(box), box.counts().rows, box.acknowledged) == ([], 0, 0)
 

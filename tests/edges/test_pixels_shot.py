@@ -163,6 +163,58 @@ def test_the_same_bytes_again_are_a_repetition(encoding):
     assert [again(first), again(first), again(other), again(first), again(first)] == [False, True, False, False, True]
 
 
+def with_clock(picture, second):
+    """What many cameras write into a corner of a picture, whatever else is in it; on a ground that changes, too."""
+    told = picture.copy()
+    told[:30, :150] = 40 * (second % 5) + 20
+    cv2.putText(told, f"12:00:{second:02}", (4, 24), cv2.FONT_HERSHEY_PLAIN, 1.2, (255, 255, 255), 2)
+    return told
+
+
+CLOCK = Box(0.0, 0.0, 0.5, 0.15)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("rotate_deg", [0, 90])
+def test_a_clock_under_a_mask_does_not_hide_a_frozen_picture(encoding, rotate_deg):
+    mask = CLOCK if rotate_deg == 0 else Box(0.85, 0.0, 1.0, 0.5)
+    developer = Developer(PictureFormat(WIDTH, HEIGHT, encoding), rotate_deg, [mask], 1.0)
+    told = [developer.frame(shot(with_clock(scene(1), second), encoding)[0]).repeated for second in range(5)]
+    assert told == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_clock_without_a_mask_does(encoding):
+    developer = Developer(PictureFormat(WIDTH, HEIGHT, encoding), 0, (), 1.0)
+    assert not any(developer.frame(shot(with_clock(scene(1), second), encoding)[0]).repeated for second in range(5))
+
+
+def test_a_frozen_jpeg_with_a_masked_clock_is_found_although_some_of_its_pictures_are_classified():
+    """A change between the two ways to brightness is no movement."""
+    developer = Developer(PictureFormat(WIDTH, HEIGHT, "jpeg"), 0, [CLOCK], 0.5)
+    told = []
+    for second in range(20):
+        frame = developer.frame(shot(with_clock(scene(1), second), "jpeg")[0])
+        told.append(frame.repeated)
+        if second % 4 == 0:
+            assert frame.pixels.any()
+    assert told[0] is False
+    assert told[1] is False, "the first picture that was decoded because the last one was classified"
+    assert all(told[2:])
+
+
+@pytest.mark.parametrize("classified", [False, True])
+def test_the_noise_of_a_sensor_shows_beside_a_mask_through_strong_compression(classified):
+    random = np.random.default_rng(0)
+    developer = Developer(PictureFormat(WIDTH, HEIGHT, "jpeg"), 0, [Box(0.0, 0.0, 1.0, 0.5)], 0.5)
+    for _ in range(50):
+        noisy = cv2.add(scene(1), random.integers(0, 3, (HEIGHT, WIDTH, 3), np.uint8))
+        content = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 40])[1].reshape(-1)
+        frame = developer.frame(as_shot(content)[0])
+        assert not frame.repeated
+        assert not classified or frame.pixels.any()
+
+
 def test_the_noise_of_a_sensor_is_no_repetition():
     random = np.random.default_rng(0)
     picture = scene(1)

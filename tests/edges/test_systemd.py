@@ -77,6 +77,17 @@ def test_the_watchdog_is_fed_three_times_a_period_however_often_the_loop_turns(
     close(systemd)
 
 
+@pytest.mark.parametrize(("usec", "heard"), [("30000000", ["WATCHDOG=1"] * 2), (None, [])])
+def test_a_restart_is_no_stop_and_feeds_the_watchdog_once_more(
+    clock: FakeClock, listener: Listener, usec: str | None, heard: list[str]
+) -> None:
+    systemd = notifier(clock, listener, usec)
+    systemd.beat()
+    systemd.restarting()
+    assert listener.heard() == heard
+    close(systemd)
+
+
 def test_a_loop_that_stands_still_feeds_nothing(clock: FakeClock, listener: Listener) -> None:
     systemd = notifier(clock, listener, "30000000")
     systemd.beat()

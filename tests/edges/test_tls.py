@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from edged.core.errors import ConfigError
+from edged.core.types import Message
 from edged.core.wire import MAX_SENTENCE_BYTES
 from edged.edges import tls
+from edged.edges.mqtt import PahoBroker
 from edged.edges.mqtt_subscriber import Subscriber
+from edged.ports import Connected
 from tests.certificates import Authority, openssl
-from tests.fakes import until
+from tests.fakes import FakeClock, until
 from tests.mosquitto import Mosquitto
 
 LONG_AGO = ("20200101000000Z", "20210101000000Z")
@@ -214,3 +217,27 @@ def test_other_errors_have_a_sentence_too(error, sentence):
 @pytest.mark.parametrize(("host", "name"), [("fe80::1%eth0", "fe80::1"), ("broker.lan.", "broker.lan"), (None, None)])
 def test_a_name_is_asked_for_as_certificates_have_it(host, name):
     assert tls._without_zone(host) == name
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_connection_that_is_given_up_leaves_its_will(
+    authority: Authority, broker, prefix: str, protocol: str
+) -> None:
+    where = broker(authority.sign("broker", LOOPBACK))
+    will, clock, heard = Message(f"{prefix}/availability", b"offline", 1, True), FakeClock(), []
+    ear = Subscriber(
+        *(where.host, where.port, "5", [f"{prefix}/#"], lambda *how: heard.append(how[1])), tls=context(authority)
+    )
+    assert ear.start(60.0)
+    device = PahoBroker(
+        where.host, where.port, client_id=f"edged-{prefix}", protocol=protocol, keepalive_s=30, will=will,
+        username=None, password=lambda: None, clock=clock, tls=context(authority), will_delay_s=1,
+    )  # fmt: skip
+    device.start()
+    until(lambda: isinstance(device.poll(), Connected), 60.0)
+    device.drop("the broker has not answered for 15 s", 1e6)
+    try:
+        until(lambda: heard == [b"offline"], 60.0)
+    finally:
+        ear.stop()
+        device.stop(0)

@@ -74,7 +74,7 @@ def test_a_good_configuration_passes(tmp_path, picture, capsys):
         ("[mqtt]", '[device]\nname = "all"\n[mqtt]', 9, "all"),
         ('source = "file:', 'source = "rtsp://me:secret@camera/1" #', 3, "login"),
         ('source = "file:', 'source = "file:no-such-clip.mp4" #', 3, "no such file"),
-        ('name = "shapes-int8"', 'name = "shapes-int9"', None, "shapes-int8"),
+        ('name = "shapes-int8"', 'name = "shapes-int9"', 5, "shapes-int8"),
     ],
 )
 def test_each_problem_gets_its_line_and_its_remedy(tmp_path, picture, capsys, old, new, line, says):
@@ -85,8 +85,7 @@ def test_each_problem_gets_its_line_and_its_remedy(tmp_path, picture, capsys, ol
     assert code == 78
     assert "secret" not in said
     assert says in said
-    if line is not None:
-        assert re.search(rf"^{re.escape(str(config))}:{line}: ", said, re.MULTILINE), said
+    assert re.search(rf"^{re.escape(str(config))}:{line}: ", said, re.MULTILINE), said
 
 
 def test_a_clip_without_a_frame(tmp_path, capsys):
@@ -100,6 +99,100 @@ def test_every_problem_is_told_at_once(tmp_path, picture, capsys):
     text = GOOD.format(picture=picture, model="shapes-int8").replace("[mqtt]", "[mqtt]\nport = 0\nkepalive_s = 3")
     code, said = check(capsys, written(tmp_path, text))
     assert (code, len(said.splitlines())) == (78, 2)
+
+
+def places(config: Path, said: str) -> list[str]:
+    """`LINE: key` of every problem, in the order in which they are told."""
+    found = [
+        re.match(rf"(?:edged check: )?{re.escape(str(config))}:(\d+: [^:]+): ", line) for line in said.splitlines()
+    ]
+    assert all(found), said
+    return [one[1] for one in found if one]
+
+
+SEVERAL = """
+[camera]
+source = "file:no-such-clip.mp4"
+{camera}
+[model]
+name = "{model}"
+[[rule]]
+label = "circel"
+{rule}
+[[rule]]
+label = "sqare"
+[mqtt]
+host = "127.0.0.1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "camera", "of_the_file"),
+    [
+        ("", "", []),
+        ("release_threshold = 0.9", "", ["9: rule[1].release_threshold"]),
+        ("score_threshold = true", "fps = 0", ["4: camera.fps", "9: rule[1].score_threshold"]),
+    ],
+)
+def test_a_mistake_in_the_file_hides_neither_model_nor_labels_nor_clip(tmp_path, capsys, rule, camera, of_the_file):
+    config = written(tmp_path, SEVERAL.format(model="shapes-int8", rule=rule, camera=camera))
+    code, said = check(capsys, config)
+    assert code == 78
+    outside = ["3: camera.source", "8: rule[1].label", "11: rule[2].label"]
+    assert places(config, said) == sorted([*of_the_file, *outside], key=lambda place: int(place.partition(":")[0]))
+
+
+def test_a_model_that_is_not_there_hides_neither_the_clip_nor_the_file(tmp_path, capsys):
+    config = written(tmp_path, SEVERAL.format(model="nope", rule="delay_on_s = -1", camera=""))
+    code, said = check(capsys, config)
+    assert (code, places(config, said)) == (78, ["3: camera.source", "6: model.name", "9: rule[1].delay_on_s"])
+
+
+def test_a_file_of_wrong_types_is_told_without_looking_further(tmp_path, capsys):
+    config = written(tmp_path, "camera = 3\nmodel = 'x'\nrule = [1]\n[mqtt]\nhost = 'broker'\n")
+    code, said = check(capsys, config)
+    assert (code, places(config, said)) == (78, ["1: camera", "2: model", "3: rule[1]"])
+
+
+@pytest.mark.parametrize(
+    ("rotate_deg", "fit", "says"),
+    [
+        (0, "center-crop", "the model sees 25% of it (center-crop, 1200x300)"),
+        (90, "center-crop", "the model sees 25% of it (center-crop, 1200x300)"),
+        (0, "stretch", "the model sees 100% of it (stretch, 1200x300)"),
+    ],
+)
+def test_what_the_model_sees_is_told_for_the_size_that_the_file_has(tmp_path, capsys, rotate_deg, fit, says):
+    picture = write_picture(tmp_path / "wide.png", flat(90, (1200, 300)))
+    assert says in seen(tmp_path, capsys, f"file:{picture}", rotate_deg, fit)
+
+
+@pytest.mark.parametrize(
+    ("fit", "says"),
+    [
+        ("center-crop", "the model sees its middle (center-crop, how much of it depends on the size of the stream)"),
+        ("letterbox", "the model sees 100% of it (letterbox, whatever the size of the stream)"),
+    ],
+)
+def test_what_the_model_sees_of_a_stream_is_not_made_up(tmp_path, capsys, fit, says):
+    assert says in seen(tmp_path, capsys, "rtsp://camera.local/1", 0, fit)
+
+
+def test_what_the_model_sees_of_a_usb_camera_is_told_for_the_size_that_is_asked_for(tmp_path, capsys):
+    says = "the model sees 75% of it (center-crop, 640x480)"
+    assert says in seen(tmp_path, capsys, "v4l2:/dev/video0", 0, "center-crop")
+
+
+def seen(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, rotate_deg: int, fit: str) -> str:
+    """What `check` says of a region that is the whole picture."""
+    region = f'[[region]]\nname = "all"\nbox = [0.0, 0.0, 1.0, 1.0]\nfit = "{fit}"\n[[rule]]\nregion = "all"'
+    text = GOOD.format(picture="", model="shapes-int8").replace("[[rule]]", region)
+    text = text.replace('source = "file:"', f'source = "{source}"\nrotate_deg = {rotate_deg}')
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--config", str(written(tmp_path, text))])
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    return said.out
 
 
 def test_a_label_that_makes_no_rule_name(tmp_path, picture, capsys):

@@ -8,12 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import edged as package
+from edged.cli import main
+from edged.core.types import Pixels
 from edged.modelstore import bundled
 from tests.conftest import EMULATED
 from tests.daemon import command, edged, environment
+from tests.scenes import flat, write_clip
 
 GOLDEN = bundled() / "shapes-int8" / "golden"
 BENCH_KEYS = {
@@ -55,6 +60,55 @@ def test_classify_goes_on_after_a_file_that_is_no_picture(tmp_path):
     assert len(done.stdout.splitlines()) == 1
     assert __file__ in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def cut(file: Path, suffix: str, whole: bytes) -> Path:
+    """The first three fifths of a file."""
+    path = file.with_suffix(suffix)
+    path.write_bytes(whole[: len(whole) * 3 // 5])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda at: at / "missing.jpg", "there is no such file"),
+        (lambda at: at, "it is a folder: expected a picture"),
+        (lambda at: write_clip(at / "clip.avi", [flat(90)], 5.0), "it cannot be decoded as a picture"),
+        (lambda at: cut(at / "a", ".jpg", cv2.imencode(".jpg", noise())[1].tobytes()), "the picture is cut off"),
+        (lambda at: cut(at / "a", ".png", cv2.imencode(".png", noise())[1].tobytes()), "the picture is cut off"),
+        (lambda at: cut(at / "a", ".bmp", b""), "it cannot be decoded as a picture"),
+    ],
+    ids=["missing", "folder", "clip", "cut jpeg", "cut png", "empty"],
+)
+def test_classify_says_one_sentence_of_what_is_no_whole_still_image(tmp_path, capfd, make, says):
+    """Nothing of it is scored, and neither a library nor the log adds a line of its own."""
+    file = make(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["classify", "--model", "shapes-int8", str(file)])
+    said = capfd.readouterr()
+    assert (ended.value.code, said.out) == (1, "")
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"edged classify: {file}: {says}")
+
+
+def test_classify_takes_a_jpeg_with_a_preview_and_with_more_behind_its_end(tmp_path, capfd):
+    whole = cv2.imencode(".jpg", noise())[1].tobytes()
+    preview = cv2.imencode(".jpg", flat(20))[1].tobytes()
+    note = b"\xff\xe1" + (2 + len(preview)).to_bytes(2) + preview
+    for name, content in (("preview", whole[:2] + note + whole[2:]), ("behind", whole + b"more of it" * 20)):
+        (tmp_path / f"{name}.jpg").write_bytes(content)
+        with pytest.raises(SystemExit) as ended:
+            main(["classify", "--model", "shapes-int8", str(tmp_path / f"{name}.jpg")])
+        assert (ended.value.code, capfd.readouterr().err) == (0, "")
+    (tmp_path / "cut.jpg").write_bytes((whole[:2] + note + whole[2:])[: len(whole) * 3 // 5 + len(note)])
+    with pytest.raises(SystemExit):
+        main(["classify", "--model", "shapes-int8", str(tmp_path / "cut.jpg")])
+    assert "the picture is cut off" in capfd.readouterr().err
+
+
+def noise() -> Pixels:
+    return np.random.default_rng(3).integers(0, 255, (120, 160, 3), np.uint8)
 
 
 def test_classify_with_an_unknown_model(tmp_path):

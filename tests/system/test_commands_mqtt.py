@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 
 import paho.mqtt.publish
@@ -138,6 +139,24 @@ def test_a_restart_comes_back_by_itself_and_is_not_repeated(config, tmp_path, mo
         assert len(listener.payloads("test/response/restart")) == 1
         assert "offline" not in listener.payloads("test/availability")[1:]
         assert daemon.stop() == 0
+
+
+def test_for_systemd_a_restart_is_no_stop(config, tmp_path, mosquitto, prefix, send, monkeypatch):
+    """After STOPPING=1 it would kill the process that goes on under the same number."""
+    address = f"@edged-{prefix}"
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setenv("WATCHDOG_USEC", "3600000000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("\0" + address[1:])
+        systemd.settimeout(START_S)
+        with Listener(mosquitto.host, mosquitto.port, prefix) as listener, Daemon(config, tmp_path / "state") as daemon:
+            heard = (line for line in iter(lambda: systemd.recv(200), b"") if not line.startswith(b"STATUS="))
+            assert [next(heard) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
+            listener.wait("test/health")
+            send("request/restart")
+            assert [next(heard) for _ in range(3)] == [b"WATCHDOG=1", b"READY=1", b"WATCHDOG=1"]
+            assert daemon.stop() == 0
+            assert next(heard) == b"STOPPING=1"
 
 
 def test_a_retained_request_is_ignored(config, tmp_path, mosquitto, prefix, send):

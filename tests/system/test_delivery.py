@@ -97,7 +97,7 @@ def test_what_the_acl_refuses_is_named_and_set_aside_and_the_rest_flows(tmp_path
         rig.run(rig.is_empty)
         until(lambda: subscriber.account.seqs == [3, 4])
         assert "Not authorized" in (rig.problem("event_refused") or "")
-        assert rig.outbox.set_aside == 2
+        assert rig.outbox.counts().set_aside == 2
         # Allowed again: the next one there ends the problem, and a replay brings what was set aside.
         acl.write_text(f"topic readwrite {prefix}/#\n")
         broker.reload()
@@ -114,7 +114,7 @@ def test_what_is_too_large_for_the_broker_is_named_and_holds_nothing_up(tmp_path
     with Subscriber(broker.port, f"{prefix}/test") as subscriber, Rig(tmp_path / "box", broker.port, prefix) as rig:
         rig.run(lambda: bool(subscriber.words))
         rig.decide(4)
-        rig.run(lambda: rig.outbox.set_aside == 4)
+        rig.run(lambda: rig.outbox.counts().set_aside == 4)
         assert "packet too large" in (rig.problem("event_refused") or "")
         assert rig.problem("broker_lost") is None
         assert rig.is_empty()

@@ -23,6 +23,7 @@ from edged.cli import main
 from edged.core.findings import CHECKS, Finding, ok
 from edged.core.service_findings import Unit
 from edged.doctor.examination import within
+from edged.modelstore import bundled, install
 from tests.certificates import Authority
 from tests.conftest import EMULATED
 from tests.daemon import edged, write_config
@@ -155,6 +156,18 @@ def test_a_model_that_is_not_there(config: Path) -> None:
 
 
 # The broker
+
+
+def test_a_model_that_is_not_signed(config: Path, tmp_path: Path) -> None:
+    install(bundled() / "shapes-int8", tmp_path / "state" / "models")
+    text = config.read_text(encoding="utf-8")
+    assert text.count("[model]\n") == 1
+    for policy, status in (("off", "ok"), ("warn", "warning"), ("require", "problem")):
+        keys = f'trusted_keys = ["fleet:{"A" * 43}="]\npolicy = "{policy}"\n'
+        config.write_text(text.replace("[model]\n", f"[model]\n{keys}"), encoding="utf-8")
+        model = found(config)["model"]
+        assert model.status == status
+        assert ("is not signed" in model.found) == (policy != "off")
 
 
 def test_a_broker_that_is_not_there(config: Path, own_mosquitto: Callable[..., Mosquitto], prefix: str) -> None:

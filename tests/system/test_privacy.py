@@ -268,6 +268,12 @@ def init(self, *words, **named):
     self.pictures = [picture(turn) for turn in range(4)]
 camera_memory.MemorySource.__init__ = init
 """
+GOLDEN = """
+from pathlib import Path
+from edged import keeping
+assert keeping._golden
+keeping._golden = lambda package: [(Path(file), {{}}, 0.02) for file in {files!r}]
+"""
 
 
 def others(clip: Path, config: Path, stills: list[Path]) -> dict[str, tuple[list[str], str]]:
@@ -284,6 +290,10 @@ def others(clip: Path, config: Path, stills: list[Path]) -> dict[str, tuple[list
         "forget": (loud("forget", "--config", config), "cleared"),
         "cameras": (loud("cameras"), ""),
         "doctor": (loud("doctor", "--config", config), "delivers"),
+        "model": (
+            loud("model", "use", "shapes-int8", more=GOLDEN.format(files=[str(still) for still in stills[:2]])),
+            "shapes-int8",
+        ),
     }
 
 

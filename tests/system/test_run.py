@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 
 import jsonschema
 import pytest
 
+from edged.modelstore import bundled
 from tests.conftest import EMULATED
 from tests.daemon import Daemon, Listener, edged, environment, write_config
 from tests.drawn import still_pictures, story_clip
@@ -204,6 +207,64 @@ def test_two_signals_at_once_end_it_as_one_does(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=60, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.skipif(EMULATED, reason="two process starts; the printing itself is the same code as in the tests above")
+def test_printed_is_also_what_a_killed_run_left_open_under_the_log_that_info_names(tmp_path, mosquitto, prefix):
+    clip = story_clip(tmp_path / "c.avi", [("circle", 30)])
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="realtime")
+    printed = []
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with (
+            Listener(mosquitto.host, mosquitto.port, prefix) as listener,
+            Daemon(config, tmp_path / "state", "--print-events") as daemon,
+        ):
+            assert daemon.process.stdout is not None
+            printed.append(json.loads(daemon.process.stdout.readline()))
+            listener.wait("test/info")
+            assert listener.payloads("test/info")[-1]["log"] == printed[-1]["log"]
+            daemon.stop(number)
+    assert printed[0]["event_type"] == "start"
+    assert (printed[1]["event_type"], printed[1]["reason"]) == ("end", "daemon_restarted")
+    assert printed[1]["start_time"] == printed[0]["start_time"]
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+def test_systemd_hears_what_the_pipeline_is_doing(tmp_path, clip, mosquitto, prefix):
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max", at_end="stop")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{prefix}")
+        listener.setblocking(False)
+        environ = {**environment(tmp_path / "state"), "NOTIFY_SOCKET": f"@{prefix}"}
+        command = [sys.executable, "-m", "edged", "run", "--config", config]
+        assert subprocess.run(command, env=environ, timeout=60, check=False, capture_output=True).returncode == 0
+        heard = [listener.recv(4096).decode() for _ in range(5)]
+        with pytest.raises(BlockingIOError):
+            listener.recv(1)
+    assert heard == ["READY=1", "STATUS=starting", "STATUS=running", "STOPPING=1", "STATUS=stopping"]
+
+
+@pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")
+def test_a_model_that_goes_away_takes_no_path_into_the_last_exit(tmp_path, clip):
+    shutil.copytree(bundled() / "shapes-int8", tmp_path / "model")
+    config = write_config(tmp_path / "e.toml", f"file:{clip}", 1883, "nowhere", RULES)
+    text = config.read_text(encoding="utf-8").replace('"shapes-int8"', f'"{tmp_path}/model/model.tflite"')
+    config.write_text(text.replace("threads = 1", "threads = 2"), encoding="utf-8")
+    script = (
+        "import threading; from pathlib import Path; from edged import app\n"
+        f"config, fitted = app.load(Path({str(config)!r}), print)\n"
+        "fitted.package.model_path.unlink()\n"
+        "app.run(config, fitted, threading.Event())"
+    )
+    state = tmp_path / "state"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(state), timeout=60, check=False, capture_output=True, text=True
+    )
+    assert "ModelError" in done.stderr
+    assert json.loads((state / "test" / "last_exit.json").read_text()) == {
+        "code": 1,
+        "reason": "the model could not be used; the journal says why",
+    }
 
 
 @pytest.mark.skipif(EMULATED, reason="nothing in it depends on the processor")

@@ -264,11 +264,13 @@ def test_health_is_a_line_a_minute_and_problems_come_at_once(shown):
         "soc_temp_c": 71.4,
         "undervoltage": True,
         "clock_synced": False,
-        "outbox": {"rows": 0, "dropped": 9},
+        "outbox": {"rows": 0, "dropped": 9, "set_aside": 2},
     }
-    assert shown("health", hot) == [
-        "12:00:55  porch  health: 9.8 fps, 9.7 ms an invoke, 0 waiting, 9 dropped, 71 °C, under-voltage, clock not set"
-    ]
+    (line,) = shown("health", hot)
+    assert line == (
+        "12:00:55  porch  health: 9.8 fps, 9.7 ms an invoke, 0 waiting, 9 dropped, 2 refused for good, 71 °C, "
+        "under-voltage, clock not set"
+    )
 
 
 def test_what_others_write_can_do_nothing_to_a_terminal(shown):

@@ -17,8 +17,8 @@ VISIT_S = 120
 SECTOR_BYTES = 512
 SECTORS_WRITTEN = 6
 """Of /sys/block/DISK/stat, counted from 0: Documentation/block/stat.rst of Linux."""
-MB_A_DAY_BAR, MB_A_DAY_LIMIT = 20.0, 90.0
-"""What is promised is not reached yet, and said to be missed; the limit keeps it from growing unseen."""
+EVENTS_A_DAY = 24 * 60
+MB_A_DAY_LIMIT = 20.0
 IDLE_S = 60
 NOT = 3
 """Of the control horizontal_movement."""
@@ -37,8 +37,20 @@ def written_bytes(appliance: Appliance) -> int:
     return int(fields[SECTORS_WRITTEN]) * SECTOR_BYTES
 
 
+def fill_journal(appliance: Appliance) -> None:
+    """Events until the store's journal does not grow any more: so it is but for the first half hour after a start."""
+    sizes: list[str] = []
+    appliance.move()
+    while len(sizes) < 3 or sizes[-1] != sizes[-3]:
+        appliance.wait_for_events(6)
+        sizes.append(appliance.run("stat -c %s /var/lib/edged/vm/outbox.db-wal"))
+    appliance.vivid.set("horizontal_movement", NOT)
+
+
 def test_a_day_of_an_event_a_minute_writes_less_than_its_share(appliance: Appliance, record: Record) -> None:
     appliance.wait_until("running")
+    fill_journal(appliance)
+    appliance.run(f"sleep {IDLE_S}")  # until what the file system puts off is written, too
     before = written_bytes(appliance)
     appliance.run(f"sleep {IDLE_S}")
     idle = written_bytes(appliance) - before
@@ -50,14 +62,13 @@ def test_a_day_of_an_event_a_minute_writes_less_than_its_share(appliance: Applia
         appliance.run(f"sleep $(({began_s + visit * VISIT_S:.0f} - $(date +%s)))")
     seconds = appliance.clock_s() - began_s
     written, came = written_bytes(appliance) - before, appliance.heard.account.messages - events
-    mb_a_day = written / 1e6 * 86400 / seconds
+    mb_a_day = written / 1e6 / came * EVENTS_A_DAY
     assert came >= 2 * VISITS
     assert idle == 0
     assert mb_a_day <= MB_A_DAY_LIMIT
-    verdict = "" if mb_a_day <= MB_A_DAY_BAR else ": **misses the bar**"
     record(
         "writes in steady state",
-        f"{written / 1e3:.0f} kB in {seconds / 60:.1f} minutes with {came} events, {mb_a_day:.1f} MB a day{verdict}; "
+        f"{written / 1e3:.0f} kB in {seconds / 60:.1f} minutes with {came} events, {mb_a_day:.1f} MB a day; "
         f"{idle} bytes in {IDLE_S} s without any",
     )
 

@@ -1,0 +1,24 @@
+"""`edged model use`: which version of a model its name stands for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edged.cli.model.keeper import add_keeper_arguments, keeper
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_keeper_arguments(parser)
+    parser.add_argument(
+        "--downgrade", type=Path, metavar="FILE", help="a signed downgrade, where an older version was refused"
+    )
+    parser.add_argument("model", metavar="NAME[@VERSION]", help="without a version: the newest that is allowed")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Judges, verifies, loads, tests, and remembers."""
+    package = keeper(args).use(args.model, args.downgrade)
+    print(f"model {package.name} is version {package.version} from the next start of edged on")
+    return 0

@@ -1,0 +1,264 @@
+"""Models come and go: what the model commands do, apart from what they print. Part of the composition root.
+
+Law: the store is changed here and by nobody else; the daemon only reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edged import app, trusted
+from edged.config import Config
+from edged.core.errors import CameraError, ModelError, RunError
+from edged.core.stats import Ring
+from edged.core.types import FULL, Frame, Region
+from edged.edges.camera_file_stills import read_still
+from edged.edges.state_folder import StateFolder, state_root
+from edged.edges.tflite import TfliteClassifier
+from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove
+from edged.modelstore.installation import changing
+from edged.modelstore.package import MODEL
+from edged.modelstore.store import AT, versions
+
+log = logging.getLogger("edged")
+
+GOLDEN = "golden/expected.json"
+TOLERANCE = 0.02
+MAX_GOLDEN_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One version of a model.
+
+    Attributes:
+        size_bytes: of all files that its manifest names.
+        signed_by: as `Trust.signed_by` says it.
+        invoke_ms: as it was measured on this board, by the number of threads.
+        active: whether this is the version that the model's name stands for.
+        trouble: why it cannot be used; what is not known then is None.
+    """
+
+    name: str
+    version: str | None
+    size_bytes: int | None
+    licence: str | None
+    signed_by: str | None
+    invoke_ms: dict[int, float]
+    active: bool
+    folder: str
+    trouble: str | None
+
+    def as_object(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+class Keeper:
+    """The models of this machine.
+
+    Args:
+        config: whose keys and policy hold; None: none.
+        root: the state root, `state_root()` where it is left out.
+    """
+
+    def __init__(self, config: Config | None, root: Path | None = None) -> None:
+        self._config = config
+        self._root = root or state_root()
+        self.trust: Trust = trusted.trust(config.model if config else None, self._root)
+        self.store = self._root / "models"
+        self._folders = app.model_folders(self._root)
+
+    def listed(self) -> Iterator[Listed]:
+        """All versions of all models, the newest of a name first."""
+        times = StateFolder(self._root).read("threads.json")
+        for name in available(self._folders):
+            try:
+                active: Path | None = find(name, self._folders, self.trust.judge)
+            except ModelError:
+                active = None
+            try:
+                folders = versions(name, self._folders).values()
+            except ModelError as error:
+                yield Listed(name, None, None, None, None, {}, False, "", str(error))
+                continue
+            yield from (self._one(name, folder, folder == active, times) for folder in folders)
+
+    def _one(self, name: str, folder: Path, active: bool, times: dict[str, Any]) -> Listed:
+        try:
+            told = manifest.read(folder)
+            size_bytes = sum((folder / file).stat().st_size for file in told.files)
+            measured = app.times_ms(times.get(app.times_key(told.files[MODEL])))
+        except (ModelError, KeyError, OSError) as error:
+            sentence = str(error) if isinstance(error, ModelError) else f"{folder}: its files are not complete"
+            return Listed(name, None, None, None, None, {}, active, str(folder), sentence)
+        return Listed(
+            name,
+            told.version,
+            size_bytes,
+            told.licence,
+            self.trust.signed_by(folder),
+            measured,
+            active,
+            str(folder),
+            self.trust.trouble(folder) if self.trust.policy != "off" else None,
+        )
+
+    def add(self, folder: Path) -> Path:
+        """Installs a model folder, once it is known that it works and whose it is. Its age is for `use` to judge.
+
+        Raises:
+            ModelError: it cannot.
+            RunError: the store cannot be written.
+        """
+        self._heed(self.trust.trouble_of_signature(folder))
+        self.test(str(folder.absolute() / "model.tflite"))
+        with self._writing():
+            return install(folder, self.store)
+
+    def verify(self, name: str) -> tuple[Package, str | None]:
+        """The package, every hash of it verified, and who signed it.
+
+        Raises:
+            ModelError: something is not as it should be.
+        """
+        package = app.open_model(name, 1, self._root, self.trust)[0]
+        return package, self.trust.signed_by(package.folder)
+
+    def test(self, name: str) -> Package:
+        """Loads a model and runs its golden pictures.
+
+        Raises:
+            ModelError: it cannot be loaded, or its scores are not those that it promises.
+        """
+        package, interpreter, spec = app.open_model(name, 1, self._root)
+        classifier = TfliteClassifier(interpreter, spec, spec.labels, Ring(1), package.scores_output)
+        region = Region("full", FULL, spec.input.fit)
+        for file, scores, tolerance in _golden(package):
+            try:
+                found = classifier.scores(Frame(read_still(file), 0.0), region)
+            except CameraError as error:
+                raise ModelError(f"{file}: {error}") from None
+            for label, expected in scores.items():
+                if label not in spec.labels:
+                    raise ModelError(f"{package.folder / GOLDEN}: names the label {label!r}, which labels.txt lacks")
+                score = float(found[spec.labels.index(label)])
+                if not abs(score - expected) <= tolerance:
+                    raise ModelError(
+                        f"model {package.name} {package.version} failed its self-test: on {file.name} it gives "
+                        f"{label!r} {score:.3f}, and its package promises {expected:.3f}; on this machine it does not "
+                        "work as it did on its maker's"
+                    )
+        return package
+
+    def use(self, name: str, statement: Path | None = None) -> Package:
+        """Makes a version the one that its name stands for, after it was judged, verified, loaded and tested.
+
+        Args:
+            name: `NAME@VERSION`, or `NAME` for the newest that is allowed.
+            statement: a signed downgrade.
+
+        Raises:
+            ModelError: there is none such, or it was refused.
+            RunError: that cannot be kept.
+        """
+        stem, at, _ = name.partition(AT)
+        if not at:
+            name = self._newest(stem)
+        folder = find(name, self._folders)
+        if folder.parent == self.store and AT not in folder.name:
+            raise ModelError(
+                f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
+                f"away and install it with: edged model add FOLDER"
+            )
+        self._heed(self.trust.trouble(folder, statement))
+        package = self.test(name)
+        with self._writing():
+            with changing(self.store):
+                remembered.remember(self.store, package.name, package.version)
+            self.trust.accept(folder, lower=statement is not None)
+        return package
+
+    def _heed(self, trouble: str | None) -> None:
+        if trouble is None or self.trust.policy == "off":
+            return
+        if self.trust.policy == "require":
+            raise ModelError(trouble)
+        log.warning("%s", trouble)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or self.store}: cannot be written ({error.strerror}); is there room, and is it this "
+                "user's? (sudo for the service's store)"
+            ) from None
+
+    def _newest(self, name: str) -> str:
+        found = versions(name, self._folders)
+        for version, folder in found.items():
+            if self.trust.policy != "require" or self.trust.trouble(folder) is None:
+                return f"{name}{AT}{version}"
+        find(name, self._folders, self.trust.judge)  # says what there is, or why it is not allowed
+        return name
+
+    def remove(self, name: str) -> list[Path]:
+        """Takes one version of a model out of the store, or all of them.
+
+        Raises:
+            ModelError: there is none such, or one of them is in use.
+            RunError: the store cannot be written.
+        """
+        stem, at, _ = name.partition(AT)
+        installed = [path for path in versions(stem, [self.store]).values() if AT in path.name]
+        going = [path for path in installed if not at or path.name == name]
+        if not going:
+            find(name, self._folders)
+            raise ModelError(f"model {name} was not installed by `edged model`, and is not removed by it")
+        configured = self._config is not None and self._config.model.name == stem
+        choices = remembered.read(self.store)
+        if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
+            raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
+        if configured and len(going) == len(installed) and not versions(stem, self._folders[1:]):
+            raise ModelError(f"model {stem} is the one of [model] name, and nothing would be left of it")
+        with self._writing():
+            if not at and choices.pop(stem, None) is not None:
+                with changing(self.store):
+                    remembered.write(self.store, choices)
+            for path in going:
+                remove(path)
+        return going
+
+
+def _golden(package: Package) -> Iterator[tuple[Path, dict[str, float], float]]:
+    """Pictures, the scores that they must give, and how far these may be off. None where the package has none."""
+    files = manifest.read(package.folder).files
+    path = package.folder / GOLDEN
+    if GOLDEN not in files:
+        return
+    try:
+        with path.open("rb") as file:
+            told = json.loads(file.read(MAX_GOLDEN_BYTES))
+        tolerance = float(told.get("tolerance", TOLERANCE))
+        inputs = [
+            (one["file"], {str(top["label"]): float(top["score"]) for top in one["top"]}) for one in told["inputs"]
+        ]
+        if not math.isfinite(tolerance):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelError(
+            f"{path}: expected inputs with a file and its top labels and scores, see docs/models.md"
+        ) from None
+    for name, scores in inputs:
+        if f"golden/{name}" not in files:
+            raise ModelError(f"{path}: names {name!r}, which is not among [files] of the manifest")
+        yield package.folder / "golden" / name, scores, tolerance

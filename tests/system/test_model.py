@@ -1,0 +1,62 @@
+"""`edged model` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from edged.modelstore import bundled
+from tests.daemon import edged
+
+SHAPES = bundled() / "shapes-int8"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model"],
+        ["model", "fly"],
+        ["model", "use"],
+        ["model", "sign"],
+        ["model", "sign", "--key", "x"],
+        ["model", "sign", "--new-key", "x", "--downgrade-from", "1", "y"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(tmp_path, words):
+    done = edged(*words, state=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: edged model" in done.stderr
+
+
+def test_a_model_is_signed_installed_chosen_listed_and_removed(tmp_path):
+    shutil.copytree(SHAPES, tmp_path / "shapes")
+    state = tmp_path / "state"
+    done = edged("model", "sign", "--new-key", tmp_path / "fleet.pem", tmp_path / "shapes", state=state)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "signed shapes-int8 1.0.0"
+    assert done.stdout.splitlines()[1].startswith('trusted_keys = ["fleet:')
+    key = done.stdout.partition("fleet:")[2][:44]
+    for words, said in (
+        (("add", tmp_path / "shapes"), "installed shapes-int8@1.0.0"),
+        (("use", "shapes-int8@1.0.0"), "model shapes-int8 is version 1.0.0"),
+        (("verify", "shapes-int8"), f"shapes-int8 1.0.0: sound, signed by unknown key {key}"),
+    ):
+        done = edged("model", *words, state=state)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(said)
+    done = edged("model", "list", "--json", state=state)
+    shapes = next(one for one in json.loads(done.stdout) if one["name"] == "shapes-int8")
+    assert shapes["active"]
+    assert shapes["signed_by"] == f"unknown key {key}"
+    assert edged("model", "list", state=state).stdout.count("\n*  ") == 2
+    assert edged("model", "remove", "shapes-int8", state=state).stdout == "removed shapes-int8@1.0.0\n"
+
+
+def test_what_cannot_be_used_is_one_sentence_and_78(tmp_path):
+    (tmp_path / "bare").mkdir()
+    for words in (("add", tmp_path / "bare"), ("use", "none"), ("remove", "shapes-int8"), ("verify", "none")):
+        done = edged("model", *words, state=tmp_path / "state")
+        assert (done.returncode, done.stdout) == (78, "")
+        assert len(done.stderr.splitlines()) == 1

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from edged.edges.outbox import SETTLE_S
 from tests.vm.appliance import Appliance
 from tests.vm.board import Board
 
@@ -53,7 +54,8 @@ def test_a_day_of_an_event_a_minute_writes_less_than_its_share(appliance: Applia
     # As the image's fstab says; systemd-remount-fs does it at a start, and is masked here.
     appliance.run("mount -o remount / && grep -w lazytime /proc/self/mounts")
     fill_journal(appliance)
-    appliance.run(f"sleep {IDLE_S}")  # until what the file system puts off is written, too
+    # Until the last answers are stored, which wait for an event no longer, and what the file system puts off is there.
+    appliance.run(f"sleep {SETTLE_S + IDLE_S:g}")
     before = written_bytes(appliance)
     appliance.run(f"sleep {IDLE_S}")
     idle = written_bytes(appliance) - before

@@ -43,7 +43,7 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         "camera",
     ),
     (
-        "power cut: 20 kills, 200 crashes replayed from recordings, 40 of a first start, 3 starts afterwards",
+        "power cut: 20 kills, 200 crashes replayed from recordings, some of a first start, 3 starts afterwards",
         "e2fsck repairs nothing, integrity ok, `seq` without a hole, every event seen is stored, service up again",
         ("power cut: replayed", "power cut: first start", "power cut: QEMU killed", "power cut: started again"),
         "power",

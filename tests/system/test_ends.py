@@ -28,13 +28,15 @@ hoard = []
 app.run = functools.partial(app.run, on_turn=lambda report: hoard.append(bytearray(b"x") * 4_000_000))
 """
 DYING_NETWORK = """
-import ctypes, threading
+import ctypes, sys, threading
 
 def kill():
     never = threading.Event()
     while not never.wait(0.1):
         for thread in threading.enumerate():
-            if thread.name.startswith("paho"):
+            frame = sys._current_frames().get(thread.ident)
+            # While it waits for the network: at its birth, or with a lock, its death would hang who waits for those.
+            if thread.name.startswith("paho") and frame is not None and frame.f_code.co_name == "_loop":
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
                 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.https_server import HttpsServer
 from tests.mosquitto import Mosquitto
 
 EMULATED = bool(os.environ.get("EDGED_EMULATED"))
@@ -70,3 +71,20 @@ def own_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 def prefix() -> str:
     """A topic prefix that no other test uses."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def _one_https_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpsServer]:
+    server = HttpsServer(tmp_path_factory.mktemp("https"))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def https_server(_one_https_server: HttpsServer, monkeypatch: pytest.MonkeyPatch) -> HttpsServer:
+    """An https server on loopback that was asked for nothing yet; what it answers is for the test to say."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    _one_https_server.asked.clear()
+    return _one_https_server

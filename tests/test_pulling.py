@@ -14,7 +14,6 @@ from edged.core.errors import ModelError, RunError
 from edged.keeping import Keeper
 from edged.modelstore import bundled, catalogue
 from tests.daemon import command, environment
-from tests.https_server import HttpsServer
 from tests.test_layers import FILES as FILES_OF_EDGED
 from tests.test_layers import imports, module_name
 
@@ -22,20 +21,11 @@ SHAPES = bundled() / "shapes-int8"
 FILES = {str(path.relative_to(SHAPES)): path.read_bytes() for path in SHAPES.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    server = HttpsServer(tmp_path_factory.mktemp("https"))
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def server(shared, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("SSL_CERT_FILE", str(shared.ca_file))
-    shared.asked.clear()
-    shared.answer = lambda ask: ask.file(FILES[ask.path[1:]])
-    return shared
+def server(https_server, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(https_server.ca_file))
+    https_server.answer = lambda ask: ask.file(FILES[ask.path[1:]])
+    return https_server
 
 
 def entry(url: str, path: Path, **sizes: int) -> catalogue.Entry:

@@ -12,25 +12,15 @@ import pytest
 
 from edged.core.errors import RunError
 from edged.edges.https import ATTEMPTS, fetch
-from tests.https_server import HttpsServer
 
 FILE = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(FILE).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    server = HttpsServer(tmp_path_factory.mktemp("https"))
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def server(shared, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    shared.asked.clear()
-    shared.answer = lambda ask: ask.file(FILE)
-    return shared
+def server(https_server):
+    https_server.answer = lambda ask: ask.file(FILE)
+    return https_server
 
 
 @pytest.fixture

@@ -178,12 +178,16 @@ class Keeper:
                 f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
                 f"away and install it with: edged model add FOLDER"
             )
+        wrong = None if statement is None else self.trust.trouble_of_statement(folder, statement)
+        if wrong is not None:  # under every policy, and also where none is needed: it is not what it was given for
+            raise ModelError(wrong)
         self._heed(self.trust.trouble(folder, statement))
+        is_lowered = self.trust.is_lowered_by(folder, statement)
         package = self.test(name)
         with self._writing():
             with changing(self.store):
                 remembered.remember(self.store, package.name, package.version)
-            self.trust.accept(folder, lower=statement is not None)
+            self.trust.accept(folder, lower=is_lowered)
         return package
 
     def _heed(self, trouble: str | None) -> None:

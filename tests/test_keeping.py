@@ -174,6 +174,88 @@ def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, roo
     assert app.fit(config(), root).package.version == "2.0.0"
 
 
+@pytest.fixture
+def fleet(tmp_path, root, key):
+    """Versions 1.5.0, 2.0.0 and 3.0.0, signed and in the store; 2.0.0 and then 3.0.0 were used under `require`."""
+
+    def make(config):
+        keeper = Keeper(config, root)
+        for version in ("1.5.0", "2.0.0", "3.0.0"):
+            signature.sign_folder(shapes(tmp_path / version, version), key[0])
+            keeper.add(tmp_path / version)
+        for version in ("2.0.0", "3.0.0"):
+            keeper.use(f"shapes-int8@{version}")
+        return keeper
+
+    return make
+
+
+def highest(root, key):
+    return json.loads((root / "models" / trust.LEDGER).read_text())[key[1]]["shapes-int8"]
+
+
+def downgrade(tmp_path, key, to, old):
+    statement = tmp_path / f"{old}-to-{to}"
+    statement.write_bytes(trust.downgrade(manifest.read(tmp_path / to), old, key[0]))
+    return statement
+
+
+@pytest.mark.parametrize("policy", ["warn", "require"])
+@pytest.mark.parametrize("version", ["2.0.0", "3.0.0"])
+def test_a_downgrade_that_is_none_is_refused_where_none_is_needed_too(
+    tmp_path, root, key, config, fleet, policy, version
+):
+    keeper = fleet(config(policy))
+    bad = tmp_path / "bad"
+    bad.write_bytes(downgrade(tmp_path, key, version, "4.0.0").read_bytes().replace(b'from = "4', b'from = "3'))
+    other = downgrade(tmp_path, key, "1.5.0", "3.0.0")
+    theirs = signature.new_key(tmp_path / "theirs.pem") and downgrade(
+        tmp_path, (tmp_path / "theirs.pem",), version, "4.0.0"
+    )
+    for statement, fragment in (
+        (tmp_path / "none", "cannot be read"),
+        (tmp_path / version / "model.sig", "is no signed downgrade"),
+        (bad, "was changed after it was signed"),
+        (other, f"is for shapes-int8 from 3.0.0 to 1.5.0; needed is shapes-int8 from a newer version to {version}"),
+        (theirs, "another key than the model"),
+    ):
+        with pytest.raises(ModelError, match=fragment):
+            keeper.use(f"shapes-int8@{version}", statement)
+    assert running(root) == "3.0.0"
+    assert highest(root, key) == "3.0.0"
+
+
+def test_a_downgrade_that_is_not_needed_lowers_nothing(tmp_path, root, key, config, fleet):
+    """Else an old one, to a version before, would be good again."""
+    keeper = fleet(config())
+    assert keeper.use("shapes-int8@2.0.0", downgrade(tmp_path, key, "2.0.0", "3.0.0")).version == "2.0.0"
+    assert highest(root, key) == "3.0.0"
+    with pytest.raises(ModelError, match=r"needed is shapes-int8 from 3\.0\.0 to 1\.5\.0"):
+        keeper.use("shapes-int8@1.5.0", downgrade(tmp_path, key, "1.5.0", "2.0.0"))
+
+
+def test_a_downgrade_that_is_not_good_lowers_nothing_under_warn(tmp_path, root, key, config, fleet):
+    keeper = fleet(config("warn"))
+    assert keeper.use("shapes-int8@1.5.0", downgrade(tmp_path, key, "1.5.0", "2.0.0")).version == "1.5.0"
+    assert highest(root, key) == "3.0.0"
+
+
+def test_a_downgrade_can_be_given_twice(tmp_path, root, key, config, fleet):
+    keeper = fleet(config())
+    statement = downgrade(tmp_path, key, "1.5.0", "3.0.0")
+    for _ in range(2):
+        assert keeper.use("shapes-int8@1.5.0", statement).version == "1.5.0"
+        assert highest(root, key) == "1.5.0"
+
+
+@pytest.mark.parametrize("policy", ["off", "require"])
+def test_a_model_that_is_not_signed_has_no_downgrade(tmp_path, root, key, config, policy):
+    statement = tmp_path / "statement"
+    statement.write_bytes(trust.downgrade(manifest.read(bundled() / "shapes-int8"), "2.0.0", key[0]))
+    with pytest.raises(ModelError, match=r"shapes-int8 1\.0\.0 is not signed"):
+        Keeper(config(policy), root).use("shapes-int8@1.0.0", statement)
+
+
 def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, key, config):
     folder = Keeper(None, root).add(shapes(tmp_path / "a"))
     assert app.fit(config("off"), root).package.version == "2.0.0"

@@ -22,7 +22,7 @@ from edged.core.types import FULL, Frame, Region
 from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import TfliteClassifier
-from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove
+from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
 from edged.modelstore.installation import changing
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
@@ -124,13 +124,25 @@ class Keeper:
             return install(folder, self.store)
 
     def verify(self, name: str) -> tuple[Package, str | None]:
-        """The package, every hash of it verified, and who signed it.
+        """The package, every hash of it verified, and who signed it. Its age is for `use` and the start to judge.
+
+        Args:
+            name: a name in the store, or a path. A name alone is the version that it stands for; where none is
+                allowed, the one that it would stand for if all were.
 
         Raises:
-            ModelError: something is not as it should be.
+            ModelError: something is not as it should be: a file, a signature that is not good, or under `require` one
+                that is missing or nobody's who is trusted.
         """
-        package = app.open_model(name, 1, self._root, self.trust)[0]
-        return package, self.trust.signed_by(package.folder)
+        try:
+            folder = find(name, self._folders, self.trust.judge)
+        except ModelError:
+            folder = find(name, self._folders)
+        signature.signer(folder)
+        if self.trust.policy == "require" and (trouble := self.trust.trouble_of_signature(folder)) is not None:
+            raise ModelError(trouble)
+        package = app.open_model(str(folder.absolute()), 1, self._root)[0]
+        return package, self.trust.signed_by(folder)
 
     def test(self, name: str) -> Package:
         """Loads a model and runs its golden pictures.

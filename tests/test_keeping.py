@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,55 @@ def test_a_downgrade_can_be_given_twice(tmp_path, root, key, config, fleet):
     for _ in range(2):
         assert keeper.use("shapes-int8@1.5.0", statement).version == "1.5.0"
         assert highest(root, key) == "1.5.0"
+
+
+def test_what_is_too_old_or_over_is_sound_all_the_same(tmp_path, root, key, config, fleet):
+    """Bytes and signature are what `verify` is asked for: an old version in the store is no damaged board."""
+    keeper = fleet(config())
+    folder = shapes(tmp_path / "over", "4.0.0")
+    text = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(text.replace('task = "classify"', 'task = "classify"\nexpires = 2026-01-01'))
+    signature.sign_folder(folder, key[0])
+    keeper.add(folder)
+    keeper.trust = replace(keeper.trust, today=datetime.date(2026, 11, 29))
+    refused = {one.version: one.trouble for one in keeper.listed()}
+    assert "is older than 3.0.0" in refused["1.5.0"]
+    assert "expired on 2026-01-01" in refused["4.0.0"]
+    for version in ("1.0.0", "1.5.0", "2.0.0", "3.0.0", "4.0.0"):
+        package, signed_by = keeper.verify(f"shapes-int8@{version}")
+        assert (package.version, signed_by) == (version, None if version == "1.0.0" else "fleet")
+    assert keeper.verify("shapes-int8")[0].version == "3.0.0"
+    assert keeper.verify(str(tmp_path / "1.5.0"))[0].version == "1.5.0"
+
+
+def test_of_a_name_whose_versions_are_all_too_old_one_is_verified(tmp_path, root, key, config):
+    keeper = Keeper(config(), root)
+    for version in ("1.0.0", "2.0.0"):
+        signature.sign_folder(shapes(tmp_path / version, version, name="mine"), key[0])
+        keeper.add(tmp_path / version)
+    keeper.use("mine@2.0.0")
+    remembered.write(root / "models", {})
+    keeper.remove("mine@2.0.0")
+    with pytest.raises(ModelError, match=r"is older than 2\.0\.0"):
+        keeper.use("mine@1.0.0")
+    assert keeper.verify("mine")[0].version == "1.0.0"
+
+
+def test_a_signature_that_is_not_good_is_not_sound_under_any_policy(tmp_path, root, key, config):
+    signature.sign_folder(shapes(tmp_path / "a"), key[0])
+    sound = (tmp_path / "a" / "model.toml").read_text()
+    for policy in ("off", "warn", "require"):
+        keeper = Keeper(config(policy), root)
+        (tmp_path / "a" / "model.toml").write_text(sound)
+        assert keeper.verify(str(tmp_path / "a"))[1] == "fleet"
+        (tmp_path / "a" / "model.toml").write_text(sound + "\n")
+        with pytest.raises(ModelError, match="was changed after it was signed"):
+            keeper.verify(str(tmp_path / "a"))
+    with pytest.raises(ModelError, match="is not signed"):
+        Keeper(config(), root).verify(str(shapes(tmp_path / "b")))
+    signature.sign_folder(tmp_path / "b", signature.new_key(tmp_path / "theirs.pem") and tmp_path / "theirs.pem")
+    with pytest.raises(ModelError, match="which is none of"):
+        Keeper(config(), root).verify(str(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("policy", ["off", "require"])

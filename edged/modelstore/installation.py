@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edged.core.errors import ModelError
-from edged.modelstore import durable, manifest, package, remembered
+from edged.modelstore import durable, manifest, package, regular, remembered
 from edged.modelstore.signature import SIGNATURE
 from edged.modelstore.store import AT, versions
 
@@ -59,7 +59,7 @@ def install(source: Path, store: Path) -> Path:
             _make_folders(stage, name)
             link(_object(source / name, sha256, store / OBJECTS), stage / name)
         _copy(source / manifest.FILE_NAME, stage / manifest.FILE_NAME)
-        if (source / SIGNATURE).is_file():
+        if (source / SIGNATURE).exists():
             _copy(source / SIGNATURE, stage / SIGNATURE)
         for folder in (*(path for path in stage.rglob("*") if path.is_dir()), stage):
             durable.sync_folder(folder)
@@ -126,11 +126,9 @@ def _object(file: Path, sha256: str, objects: Path) -> Path:
         target.unlink()  # a damaged one, which the new one mends
     if not file.exists():
         raise ModelError(f"{file}: there is no such file, and the manifest names it")
-    if not file.is_file():
-        raise ModelError(f"{file}: is no file")
     descriptor, temporary = tempfile.mkstemp(dir=objects)
     digest = hashlib.sha256()
-    with os.fdopen(descriptor, "wb") as to, file.open("rb") as come:
+    with os.fdopen(descriptor, "wb") as to, regular.opened(file) as come:
         while chunk := come.read(CHUNK_BYTES):
             digest.update(chunk)
             to.write(chunk)
@@ -156,7 +154,7 @@ def link(kept: Path, path: Path) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int = durable.READABLE) -> None:
-    with source.open("rb") as come, target.open("xb") as to:
+    with regular.opened(source) as come, target.open("xb") as to:
         shutil.copyfileobj(come, to, CHUNK_BYTES)
         to.flush()
         durable.settle(to.fileno(), target.parent, mode)

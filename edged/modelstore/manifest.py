@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from edged.core.errors import ModelError
 from edged.core.types import Activation, Color, Fit
+from edged.modelstore import regular
 
 FILE_NAME = "model.toml"
 MAX_BYTES = 1 << 20
@@ -134,7 +135,7 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / FILE_NAME
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from edged.core.errors import ModelError
-from edged.modelstore import durable, manifest, remembered, signature
+from edged.modelstore import durable, manifest, regular, remembered, signature
 from edged.modelstore.installation import changing
 from edged.modelstore.manifest import Manifest
 from edged.modelstore.store import AT, bundled
@@ -180,7 +180,7 @@ def _statement_trouble(path: Path, told: Manifest, key: str | None, highest: str
     if key is None:
         return f"{path}: a signed downgrade goes to a signed model, and {told.name} {told.version} is not signed"
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             body, separator, signed = file.read(2 * signature.MAX_BYTES).partition(SEPARATOR)
     except OSError as error:
         return f"{path}: cannot be read ({error.strerror})"

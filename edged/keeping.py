@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import app, trusted
+from edged import app, trusted, usage
 from edged.config import Config
 from edged.core.errors import CameraError, ModelError, RunError
 from edged.core.stats import Ring
@@ -67,11 +67,14 @@ class Keeper:
     Args:
         config: whose keys and policy hold; None: none.
         root: the state root, `state_root()` where it is left out.
+        services: the folder with the configurations that share the state root, as `usage` knows it where it is left
+            out.
     """
 
-    def __init__(self, config: Config | None, root: Path | None = None) -> None:
+    def __init__(self, config: Config | None, root: Path | None = None, services: Path | None = None) -> None:
         self._config = config
         self._root = root or state_root()
+        self._services = services or usage.services_of(self._root)
         self.trust: Trust = trusted.trust(config.model if config else None, self._root)
         self.store = self._root / "models"
         self._folders = app.model_folders(self._root)
@@ -231,7 +234,7 @@ class Keeper:
         """Takes one version of a model out of the store, or all of them.
 
         Raises:
-            ModelError: there is none such, or one of them is in use.
+            ModelError: there is none such, one of them is in use, or it is not known what is.
             RunError: the store cannot be written.
         """
         stem, at, _ = name.partition(AT)
@@ -240,12 +243,15 @@ class Keeper:
         if not going:
             find(name, self._folders)
             raise ModelError(f"model {name} was not installed by `edged model`, and is not removed by it")
-        configured = self._config is not None and self._config.model.name == stem
+        for use in usage.uses(self._config, self._services, self._root):
+            if use.folder in {path.resolve() for path in going}:
+                raise ModelError(
+                    f"model {use.folder.name} is in use: [model] name = {use.name!r} of {use.path} stands for it; use "
+                    "another version first (edged model use NAME@VERSION), or name another model there"
+                )
         choices = remembered.read(self.store)
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
-        if configured and len(going) == len(installed) and not versions(stem, self._folders[1:]):
-            raise ModelError(f"model {stem} is the one of [model] name, and nothing would be left of it")
         with self._writing():
             if not at and choices.pop(stem, None) is not None:
                 with changing(self.store):

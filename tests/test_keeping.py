@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edged import app, trusted
+from edged import app, trusted, usage
 from edged.config import load as load_config
 from edged.core.errors import ConfigError, ModelError, RunError
 from edged.keeping import Keeper
@@ -374,7 +374,7 @@ def test_no_damaged_package_is_installed_and_each_is_one_sentence(tmp_path, root
             # White space in model.sig, or base64 that says the same: nothing that the signature holds has changed.
             assert (folder / "model.toml").read_bytes() == (good / "model.toml").read_bytes(), number
             assert signature.signer(folder) == key[1]
-            keeper.remove("shapes-int8")
+            Keeper(None, root).remove("shapes-int8")
         shutil.rmtree(folder)
     assert available([root / "models"]) == ()
     keeper.add(good)
@@ -388,6 +388,10 @@ def test_what_is_in_use_is_not_removed(tmp_path, root, config):
     with pytest.raises(ModelError, match="is in use"):
         keeper.remove("shapes-int8@2.0.0")
     assert [path.name for path in keeper.remove("shapes-int8@3.0.0")] == ["shapes-int8@3.0.0"]
+    with pytest.raises(ModelError, match="is in use"):
+        keeper.remove("shapes-int8")
+    assert running(root) == "2.0.0"
+    keeper.use("shapes-int8@1.0.0")
     assert [path.name for path in keeper.remove("shapes-int8")] == ["shapes-int8@2.0.0"]
     assert running(root) == "1.0.0"
     with pytest.raises(ModelError, match="was not installed by"):
@@ -396,14 +400,94 @@ def test_what_is_in_use_is_not_removed(tmp_path, root, config):
         keeper.remove("none")
 
 
-def test_the_configured_model_is_not_removed_to_the_last(tmp_path, root, config):
-    keeper = Keeper(None, root)
-    keeper.add(shapes(tmp_path / "a", name="mine"))
-    written = config("off").path
-    written.write_text(written.read_text().replace("shapes-int8", "mine"))
-    with pytest.raises(ModelError, match="nothing would be left of it"):
-        Keeper(load_config(written), root).remove("mine")
-    keeper.remove("mine")
+@pytest.fixture
+def board(tmp_path, root, config):
+    """Three versions of `mine` in the store of a board, nobody has chosen one; and a function that adds a service."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        Keeper(None, root).add(shapes(tmp_path / version, version, name="mine"))
+
+    def service(file, name, policy="off", change=lambda text: text):
+        text = config(policy).path.read_text().replace('"shapes-int8"', json.dumps(str(name)))
+        (etc / file).write_text(change(text))
+        return etc / file
+
+    return service
+
+
+@pytest.fixture
+def remover(tmp_path, root, board):
+    return lambda own=None: Keeper(own and load_config(own), root, tmp_path / "etc")
+
+
+@pytest.mark.parametrize("file", ["edged.toml", "edged@garden.toml"])
+@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("mine", "3.0.0"),
+        ("mine@1.0.0", "1.0.0"),
+        ("{store}/mine@2.0.0", "2.0.0"),
+        ("{store}/mine@2.0.0/model.tflite", "2.0.0"),
+    ],
+)
+def test_what_a_configuration_names_is_not_removed(root, board, remover, file, is_own, name, kept):
+    name = name.format(store=root / "models")
+    path = board(file, name)
+    keeper = remover(path if is_own else None)
+    for what in (f"mine@{kept}", "mine"):
+        with pytest.raises(ModelError) as error:
+            keeper.remove(what)
+        assert str(error.value).startswith(f"model mine@{kept} is in use: [model] name = {name!r} of {path} stands for")
+        assert "\n" not in str(error.value)
+    assert len(available([root / "models"])) == 1
+    others = sorted({"1.0.0", "2.0.0", "3.0.0"} - {kept})
+    assert [path.name for other in others for path in keeper.remove(f"mine@{other}")] == [
+        f"mine@{one}" for one in others
+    ]
+    path.unlink()
+    assert [path.name for path in remover().remove("mine")] == [f"mine@{kept}"]
+
+
+def test_every_configuration_counts_and_what_is_none_does_not(root, board, remover):
+    board("edged@a.toml", "mine@1.0.0")
+    board("edged@b.toml", "shapes-int8")
+    board("edged@c.toml", "mine@9.9.9")
+    board("edged.toml.bak", "mine@2.0.0")
+    board("edged-old.toml", "mine@2.0.0")
+    own = board("edged.toml", "mine")
+    for version in ("1.0.0", "3.0.0"):
+        with pytest.raises(ModelError, match="is in use"):
+            remover(own).remove(f"mine@{version}")
+    remover(own).remove("mine@2.0.0")
+
+
+def test_a_configuration_with_a_mistake_keeps_its_model(board, remover):
+    path = board("edged.toml", "mine@2.0.0", change=lambda text: text.replace("[mqtt]", "[mqtt]\nprot = 1"))
+    with pytest.raises(ModelError, match=f"of {path} stands for it"):
+        remover().remove("mine@2.0.0")
+    path.write_text("[model\n")
+    with pytest.raises(ModelError, match=f"{path}:1: not valid TOML.*; mend it or move it away"):
+        remover().remove("mine@2.0.0")
+    path.unlink()
+    remover().remove("mine@2.0.0")
+
+
+def test_what_the_policy_of_a_configuration_chooses_is_what_it_uses(tmp_path, root, key, board, remover):
+    """The newest version that it allows, and where it allows none the newest of all: that is the one to be signed."""
+    path = board("edged.toml", "mine", "require")
+    with pytest.raises(ModelError, match=r"model mine@3\.0\.0 is in use"):
+        remover().remove("mine@3.0.0")
+    signature.sign_folder(root / "models" / "mine@1.0.0", key[0])
+    with pytest.raises(ModelError, match=rf"model mine@1\.0\.0 is in use: \[model\] name = 'mine' of {path}"):
+        remover().remove("mine")
+    remover().remove("mine@3.0.0")
+
+
+def test_the_services_count_for_their_own_store_alone(tmp_path, root):
+    assert usage.services_of(root) is None
+    assert usage.services_of(Path("/var/lib/edged")) == Path("/etc/edged")
 
 
 def test_a_folder_by_hand_is_told_to_whoever_chooses_a_version(tmp_path, root):

@@ -124,7 +124,7 @@ class Keeper:
         self._heed(self.trust.trouble_of_signature(folder))
         self.test(str(folder.absolute() / "model.tflite"))
         with self._writing():
-            return install(folder, self.store)
+            return install(folder, self.store, usage.kept(self._config, self._services, self._root))
 
     def verify(self, name: str) -> tuple[Package, str | None]:
         """The package, every hash of it verified, and who signed it. Its age is for `use` and the start to judge.

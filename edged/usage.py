@@ -5,6 +5,7 @@ Law: reads configurations and finds folders, and changes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from edged.core.errors import ConfigError, ModelError
 from edged.edges.state_folder import SYSTEM
 from edged.fitness import model_folders
 from edged.modelstore import find
+from edged.modelstore.store import packages
+
+log = logging.getLogger("edged")
 
 SERVICES = Path("/etc/edged")
 """Where the configurations of the services are: edged.toml, and edged@NAME.toml of each further one."""
@@ -55,6 +59,15 @@ def uses(config: Config | None, services: Path | None, root: Path) -> Iterator[U
         folder = _stands_for(table, root)
         if folder is not None:
             yield Use(path, table.name, folder.resolve())
+
+
+def kept(config: Config | None, services: Path | None, root: Path) -> set[Path]:
+    """The folders that an installation must leave where they are: those in use; all, where it is not known which."""
+    try:
+        return {use.folder for use in uses(config, services, root)}
+    except ModelError as error:
+        log.warning("no old version is taken out of the store: %s", error)
+        return {folder.resolve() for folder in packages(root / "models")}
 
 
 def _tables(config: Config | None, services: Path | None) -> Iterator[tuple[Path, ModelTable]]:

@@ -18,6 +18,7 @@ from edged.config import load as load_config
 from edged.core.errors import ConfigError, ModelError, RunError
 from edged.keeping import Keeper
 from edged.modelstore import available, bundled, manifest, remembered, signature, trust
+from edged.modelstore.store import versions
 from tests.conftest import EMULATED
 from tests.scenes import flat, write_picture
 
@@ -461,6 +462,22 @@ def test_every_configuration_counts_and_what_is_none_does_not(root, board, remov
         with pytest.raises(ModelError, match="is in use"):
             remover(own).remove(f"mine@{version}")
     remover(own).remove("mine@2.0.0")
+
+
+def test_installing_takes_out_no_old_version_that_a_configuration_names(
+    tmp_path, root, board, remover, monkeypatch, caplog
+):
+    monkeypatch.setattr("edged.modelstore.installation.MAX_VERSIONS", 2)
+    path = board("edged@a.toml", "mine@1.0.0")
+    remover().add(shapes(tmp_path / "4.0.0", "4.0.0", name="mine"))
+    assert list(versions("mine", [root / "models"])) == ["4.0.0", "1.0.0"]
+    path.write_text("[model\n")
+    remover().add(shapes(tmp_path / "5.0.0", "5.0.0", name="mine"))
+    assert list(versions("mine", [root / "models"])) == ["5.0.0", "4.0.0", "1.0.0"]
+    assert f"no old version is taken out of the store: {path}:1: not valid TOML" in caplog.text
+    path.unlink()
+    remover().add(shapes(tmp_path / "6.0.0", "6.0.0", name="mine"))
+    assert list(versions("mine", [root / "models"])) == ["6.0.0", "5.0.0"]
 
 
 def test_a_configuration_with_a_mistake_keeps_its_model(board, remover):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edged.config import Config
 from edged.core.findings import Finding, problem, unavailable
-from edged.doctor import board, broker, camera, files, model, service
+from edged.doctor import board, broker, camera, files, hiding, model, service
 from edged.doctor.subject import ROOT, Show, Subject, unit_of
 from edged.edges import memory, units
 
@@ -34,7 +34,10 @@ def examine(path: Path, root: Path = ROOT, show: Show = units.show) -> Iterator[
     memory.forbid_core_dumps()
     config, found = model.configuration(path)
     yield from found
-    for names, limit_s, check in _checks(Subject(path, config, unit_of(path, root, show), root, show)):
+    subject = Subject(path, config, unit_of(path, root, show), root, show)
+    if config is not None:
+        yield from hiding.visibility(subject, config)
+    for names, limit_s, check in _checks(subject):
         if check is None:
             yield from (unavailable(name, "not looked at without a configuration") for name in names)
         else:

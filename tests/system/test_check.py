@@ -61,6 +61,12 @@ def test_a_good_configuration_passes(tmp_path, picture, capsys):
     assert check(capsys, written(tmp_path, GOOD.format(picture=picture, model="shapes-int8"))) == (0, "")
 
 
+def test_what_the_service_cannot_see_is_a_warning(tmp_path, picture, capsys, monkeypatch):
+    config = written(tmp_path, GOOD.format(picture=picture, model="shapes-int8"))
+    monkeypatch.setattr("edged.doctor.hidden", lambda read: [f"{read.path}:3: camera.source: is hidden"])
+    assert check(capsys, config) == (0, f"warning: {config}:3: camera.source: is hidden\n")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [

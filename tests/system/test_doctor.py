@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 
 from edged import doctor
 from edged.cli import main
+from edged.config import load
 from edged.core.findings import CHECKS, Finding, ok
 from edged.core.service_findings import Unit
 from edged.doctor.examination import within
@@ -438,6 +441,42 @@ def test_the_service_has_the_camera(board: Board, installed: Path, mosquitto: Mo
     line = board.found(installed)["camera"]
     assert line.status == "problem"
     assert line.found == "in use by motion.service (process 4000001)"
+
+
+def test_what_the_service_cannot_see(
+    board: Board, installed: Path, tmp_path: Path, mosquitto: Mosquitto, prefix: str
+) -> None:
+    """Root sees all of it, so nothing else of the table or of `edged check` would tell."""
+    home = tmp_path / "home"
+    hiding = replace(RUNNING, hidden=("/nowhere", str(home)))
+    clips, secret, model = home / "clips", home / "password", home / "shapes"
+    clips.mkdir(parents=True)
+    write_picture(clips / "a.png", flat(90))
+    secret.write_text(PASSWORD)
+    model.symlink_to(bundled() / "shapes-int8")
+    link = tmp_path / "link"
+    link.symlink_to(clips)
+    for model_name, source in ((model, clips), (model / "model.tflite", link)):
+        write_config(installed, f"file:{source}", mosquitto.port, prefix, [RULE])
+        text = re.sub('(?m)^name = "shapes-int8"', f"name = {json.dumps(str(model_name))}", installed.read_text())
+        installed.write_text(
+            f'{text}\nusername = "x"\npassword_file = "{secret}"\n[outbox]\npath = "{home}/outbox.db"\n'
+        )
+        board.units["edged.service"] = hiding
+        lines = doctor.hidden(load(installed), board.root, board.show)
+        keys = ("model.name", "camera.source", "outbox.path", "mqtt.password_file")
+        assert [line.split(": ")[1] for line in lines] == list(keys)
+        assert all(f"leads into {home}, which is hidden from edged.service by its sandbox; " in line for line in lines)
+        assert lines[0].endswith(f"; sudo edged model add {model}, and give its name alone")
+        assert all(re.match(rf"{re.escape(str(installed))}:\d+: ", line) for line in lines)
+        told = [one for one in doctor.examine(installed, board.root, board.show) if one.check == "configuration"]
+        assert [(one.status, f"{one.found}; {one.advice}") for one in told[1:]] == [("problem", line) for line in lines]
+        for unit in (RUNNING, replace(hiding, load="not-found")):
+            board.units["edged.service"] = unit
+            assert doctor.hidden(load(installed), board.root, board.show) == []
+    board.units["edged.service"] = hiding
+    by_hand = installed.rename(tmp_path / "e.toml")
+    assert doctor.hidden(load(by_hand), board.root, board.show) == []
 
 
 def test_a_service_that_gave_up(board: Board, installed: Path) -> None:

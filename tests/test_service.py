@@ -121,6 +121,7 @@ def test_a_service_without_a_password_starts():
 
 def test_nothing_that_can_be_written_can_be_run_or_outlives_the_service():
     assert set(values("NoExecPaths")) == {"/", "%S/edged", "%t/%N"}
+    assert values("ReadOnlyPaths") == values("ExecPaths") == ["/usr"]
     assert {"/dev/shm", "/tmp", "/var/tmp"} <= set(values("InaccessiblePaths"))
     assert values("ProcSubset") == []
 

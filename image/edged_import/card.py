@@ -39,6 +39,10 @@ class Card:
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return (self._folder / name).is_file()
+
     def comment_out(self, name: str, data: bytes) -> None:
         """Lines of a file become comments, see `durable.comment_out`.
 

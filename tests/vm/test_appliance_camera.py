@@ -80,11 +80,18 @@ def test_a_camera_that_is_unplugged_is_told_and_waited_for_without_a_busy_loop(
         shares.append(cpu_share(appliance))
         appliance.vivid.plug()
 
+    before = len(appliance.journal())
     lost_s = lost_and_back(appliance, appliance.vivid.unplug, gone)
     share = shares[0]
+    lines = [line for line in appliance.journal()[before:] if "edged.camera" in line]
+    assert [line.split()[0] for line in lines] == ["WARNING", "INFO"], lines  # once down, once up
     assert lost_s <= LOST_LIMIT_S
     assert share < IDLE_CPU_SHARE
-    record("camera: unplugged", f"`camera_lost` after {lost_s:.1f} s, then running; {share:.0%} of one CPU while gone")
+    record(
+        "camera: unplugged",
+        f"`camera_lost` after {lost_s:.1f} s, then running; {share:.0%} of one CPU while gone, "
+        f"{len(lines)} lines in the journal",
+    )
 
 
 def test_a_camera_that_stalls_is_told_and_comes_back(appliance: Appliance, record: Record) -> None:

@@ -68,12 +68,17 @@ def test_a_password_with_wrong_permissions_is_told(
     login = f'host = "localhost"\nusername = "vm"\npassword_file = "{SECRET}"\n'
     appliance.machine.write("/etc/edged/edged.toml", CONFIGURATION.replace('host = "localhost"\n', login))
     appliance.run(f"install -m {mode} /dev/stdin {SECRET} <<<secret")
-    before = len(appliance.journal())
+    before, told = len(appliance.journal()), appliance.mark("health")
     appliance.run("systemctl restart edged.service || true")
     lines = new_lines(appliance, before, SECRET)
     state = appliance.show("ActiveState")
+    if result == "running":
+        appliance.wait_for(
+            "health", lambda health: "secret_exposed" in [one["code"] for one in health["problems"]], told
+        )
     appliance.machine.write("/etc/edged/edged.toml", CONFIGURATION)
     appliance.run("systemctl restart edged.service")
     assert len(lines) == 1
     assert state == {"running": "active", "refused": "failed"}[result]
-    record(f"password file with mode {mode}", f"{result}; in the journal: “{lines[0]}”")
+    also = "; over MQTT: `secret_exposed`" if result == "running" else ""
+    record(f"password file with mode {mode}", f"{result}; in the journal: “{lines[0]}”{also}")

@@ -19,6 +19,8 @@ NOT_WRITABLE = (
     "/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/boot/firmware", "/home", "/root", "/run", "/tmp", "/var/tmp",
     "/dev/shm", "/var/log", "/opt",
 )  # fmt: skip
+READ_ONLY = ("/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/var/log", "/opt")
+"""Of those, where not the user but the sandbox is in the way, whoever the user is: ProtectSystem=."""
 EXECUTABLE_MEMORY = ("map writable and executable", "make a writable page executable", "map a memfd as a program")
 FILES = ("run a file of the state folder", "run a file of the runtime folder")
 CALLS = ("ptrace", "keyctl", "bpf", "set the clock", "packet socket")
@@ -61,6 +63,7 @@ def test_nothing_but_the_state_and_runtime_folders_can_be_written(found: Found, 
     }
     assert allowed == {"write /var/lib/edged", f"write /run/{UNIT.removesuffix('.service')}"}
     assert refused == set(NOT_WRITABLE)
+    assert {folder: found[f"write {folder}"] for folder in READ_ONLY} == dict.fromkeys(READ_ONLY, "EROFS")
     record("writes elsewhere", f"refused in {len(refused)} folders: {', '.join(sorted(refused))}")
 
 

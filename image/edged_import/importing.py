@@ -1,7 +1,8 @@
 """The order of things: what is read, judged, kept on the board and taken off the card.
 
-Law: the board has its name before a configuration is judged, which may take its own from it. A file is taken whole or not at all. Secrets are kept before they are taken off the card; that a file was taken is
-noted last. So a power cut between any two steps makes the next start do the same again.
+Law: the board has its name before a configuration is judged, which may take its own from it. A file is taken whole or
+not at all. Secrets are kept before they are taken off the card; that a file was taken is noted last. So a power cut
+between any two steps makes the next start do the same again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from edged_import import durable, keys, names, passwords, texts, wifi
+from edged_import import durable, keys, misnomers, names, passwords, texts, wifi
 from edged_import.card import Card
 from edged_import.texts import Problem, Refused
 
@@ -19,8 +20,7 @@ CONFIG, WIFI, HOST_NAME, KEYS = FILES = "edged.toml", "wifi.txt", "hostname.txt"
 NO_CONFIG = (
     "there is none yet; copy edged-example.toml to edged.toml, beside it, and write your camera and broker into it"
 )
-TAIL = ".txt"
-"""What Windows' Notepad puts behind a name, where nobody sees it."""
+HIDDEN = "Windows shows all of a name with View, Show, File name extensions"
 
 
 class Import:
@@ -66,9 +66,10 @@ class Import:
 
     def _misnamed(self, name: str) -> Iterator[Problem]:
         """Told as long as it is there: nobody can say whether it is older or newer than the file beside it."""
-        if self._card.has(name + TAIL):
-            seen = "Windows shows all of a name with View, Show, File name extensions"
-            yield Problem(name + TAIL, None, f"is not read; rename it to {name}, or delete it ({seen})")
+        for found in self._card.names():
+            if misnomers.meant(found, FILES) == name:
+                sentence = f"is not read; expected a plain text called {name}: rename it, or delete it ({HIDDEN})"
+                yield Problem(found, None, sentence)
 
     def _name_board(self) -> Iterator[Problem]:
         try:
@@ -92,7 +93,7 @@ class Import:
         data = self._card.read(name)
         if data is None:
             is_first = name == CONFIG and not (self._root / "etc/edged" / CONFIG).exists()
-            if is_first and not self._card.has(CONFIG + TAIL):
+            if is_first and not any(self._misnamed(CONFIG)):
                 raise Refused(Problem(CONFIG, None, NO_CONFIG))
             return
         note = self._root / "var/lib/edged-import" / f"{name}.sha256"

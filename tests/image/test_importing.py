@@ -257,22 +257,52 @@ def test_a_name_that_cannot_be_set_is_told_and_all_else_goes_on(started):
     assert (started.root / "etc/edged/edged.toml").read_text() == CONFIG
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_name_that_windows_has_made_longer_is_told(started, name):
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        *((f"{name}.txt", name) for name in FILES),
+        *(("edged.txt", "edged.toml"), ("edged", "edged.toml"), ("edged.toml.toml", "edged.toml")),
+        *(("Edged.TOML.txt", "edged.toml"), ("edged (1).toml", "edged.toml"), ("edged .toml", "edged.toml")),
+        *(("wifi", "wifi.txt"), ("wifi.toml.txt", "wifi.txt"), ("wi-fi.txt", "wifi.txt"), ("WiFi.rtf", "wifi.txt")),
+        *(("hostname", "hostname.txt"), ("host_name.toml", "hostname.txt")),
+        *(("authorized_keys.pub", "authorized_keys"), ("authorised-keys", "authorized_keys")),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_told(started, found, name):
     (started.card / "edged.toml").write_text(CONFIG)
-    (started.card / f"{name}.txt").write_text("# whatever it says\n")
+    (started.card / found).write_text("# whatever it says\n")
     (problem,) = started.start()
-    assert problem.startswith(f"{name}.txt: is not read; rename it to {name}")
-    assert f"* {name}.txt".encode() in (started.card / "edged-error.txt").read_bytes()
-    (started.card / f"{name}.txt").unlink()
+    assert problem.startswith(f"{found}: is not read; expected a plain text called {name}: rename it, or delete it (")
+    assert f"* {found}".encode() in (started.card / "edged-error.txt").read_bytes()
+    (started.card / found).unlink()
     assert started.start() == []
     assert not (started.card / "edged-error.txt").exists()
+
+
+def test_what_else_is_on_the_card_is_nobodys_misnomer(started):
+    (started.card / "edged.toml").write_text(CONFIG)
+    others = ["edged-example.toml", "edged.toml.bak", "edged.toml~", "._edged.toml", "config.txt", "cmdline.txt"]
+    for name in [*others, *("edged.deb", "wpa_supplicant.conf", "vendor-data", "user-data", "network-config")]:
+        (started.card / name).touch()
+    (started.card / "edged").mkdir()
+    assert started.start() == []
+    assert started.start() == [], "nor is edged-error.txt"
+
+
+@pytest.mark.parametrize("found", ["Edged.TOML", "EDGED.TOML"])
+def test_the_case_of_a_name_is_as_nothing_as_on_fat(started, found):
+    text = CONFIG + 'username = "porch"\npassword = "hunter2"\n'
+    (started.card / found).write_text(text)
+    assert started.start() == []
+    assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "hunter2\n"
+    assert b"hunter2" not in (started.card / found).read_bytes()
+    assert [path.name for path in started.card.iterdir()] == [found]
 
 
 def test_a_first_configuration_with_a_longer_name_is_one_thing_to_do(started):
     (started.card / "edged.toml.txt").write_text(CONFIG)
     (problem,) = started.start()
-    assert problem.startswith("edged.toml.txt: is not read; rename it to edged.toml")
+    assert problem.startswith("edged.toml.txt: is not read; expected a plain text called edged.toml")
 
 
 def test_only_files_that_are_looked_for_are_told_of(started):

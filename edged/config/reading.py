@@ -7,6 +7,7 @@ about another. The words for what pydantic finds are in `problems.py`, types and
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -102,6 +103,10 @@ def derived_name(label: str, region: str) -> str:
 
 def _text(path: Path) -> str:
     try:
+        # Asked first: who opens a pipe waits for whoever writes into it.
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            kind = "is no file but a pipe, a socket or a device"
+            raise ConfigError(f"{path}: {kind}; expected a configuration file, such as edged.toml")
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:

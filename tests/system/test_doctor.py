@@ -131,6 +131,15 @@ def test_without_a_configuration_the_board_is_looked_at_all_the_same(
     assert lines["disk"]["status"] == "ok"
 
 
+@pytest.mark.timeout(120)
+def test_a_pipe_for_a_configuration_is_a_line_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    line = found(tmp_path / "pipe.toml")["configuration"]
+    assert line.status == "problem"
+    assert line.found.endswith("pipe.toml: is no file but a pipe, a socket or a device")
+    assert line.advice == "expected a configuration file, such as edged.toml"
+
+
 def test_every_problem_of_a_configuration_is_a_line(config: Path) -> None:
     add(config, "prot = 1", "keepalive_s = 1")
     lines = [one for one in doctor.examine(config) if one.check == "configuration"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edged.cli.run import add_config_argument, tell_state
+from edged.cli.run import add_config_argument, lent, tell_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,9 @@ def execute(args: argparse.Namespace) -> int:
     from edged import app
 
     tell_state()
-    config, fitted = app.load(args.config, lambda warning: print(f"warning: {warning}", file=sys.stderr))
+    config, fitted = app.load(
+        args.config, lambda warning: print(f"warning: {warning}", file=sys.stderr), lent=lent(args)
+    )
     spec = fitted.spec
     width_px, height_px = spec.input_size
     print(f"{args.config}: device {config.device.name} can run")

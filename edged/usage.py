@@ -15,13 +15,11 @@ from edged.config import Config, ModelTable, read
 from edged.core.errors import ConfigError, ModelError
 from edged.edges.state_folder import SYSTEM
 from edged.fitness import model_folders
+from edged.instances import ROOT, SERVICES
 from edged.modelstore import find
 from edged.modelstore.store import packages
 
 log = logging.getLogger("edged")
-
-SERVICES = Path("/etc/edged")
-"""Where the configurations of the services are: edged.toml, and edged@NAME.toml of each further one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Use:
 
 def services_of(root: Path) -> Path | None:
     """Where the configurations are whose services share a state root; None where it is no service's."""
-    return SERVICES if root == SYSTEM else None
+    return ROOT / SERVICES if root == SYSTEM else None
 
 
 def uses(config: Config | None, services: Path | None, root: Path) -> Iterator[Use]:

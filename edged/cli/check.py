@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edged.cli.run import add_config_argument, tell_state
+from edged.cli.run import add_config_argument, lent, tell_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def execute(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
 
     tell_state()
-    config, fitted = app.load(args.config, warn)
+    config, fitted = app.load(args.config, warn, lent=lent(args))
     for line in doctor.hidden(config):
         warn(line)
     spec = fitted.spec

@@ -6,7 +6,6 @@ and only where nobody else uses it. No finding holds a password, nor an address 
 
 from edged.doctor.examination import examine
 from edged.doctor.hiding import hidden
-from edged.doctor.subject import credentials
 from edged.doctor.table import Table
 
-__all__ = ["Table", "credentials", "examine", "hidden"]
+__all__ = ["Table", "examine", "hidden"]

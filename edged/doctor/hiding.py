@@ -11,8 +11,9 @@ from pathlib import Path
 from edged.config import Config
 from edged.core.findings import Finding, problem
 from edged.core.service_findings import Unit
-from edged.doctor.subject import ROOT, Show, Subject, unit_of
+from edged.doctor.subject import Subject
 from edged.edges import units
+from edged.instances import ROOT, Show, unit_of
 
 OURS = "put it below /var/lib/edged or /etc/edged"
 

@@ -134,6 +134,15 @@ def test_without_a_configuration_the_board_is_looked_at_all_the_same(
     assert lines["disk"]["status"] == "ok"
 
 
+@pytest.mark.timeout(120)
+def test_a_pipe_for_a_configuration_is_a_line_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    line = found(tmp_path / "pipe.toml")["configuration"]
+    assert line.status == "problem"
+    assert line.found.endswith("pipe.toml: is no file but a pipe, a socket or a device")
+    assert line.advice == "expected a configuration file, such as edged.toml"
+
+
 def test_every_problem_of_a_configuration_is_a_line(config: Path) -> None:
     add(config, "prot = 1", "keepalive_s = 1")
     lines = [one for one in doctor.examine(config) if one.check == "configuration"]
@@ -583,22 +592,26 @@ def test_secrets_that_everybody_can_read(config: Path, open_folder: Path) -> Non
         assert PASSWORD not in line.found + line.advice
 
 
+@pytest.mark.parametrize("unit", ["edged", "edged@second"])
 def test_a_credential_of_the_service_is_lent(
-    board: Board, installed: Path, guarded: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    board: Board, installed: Path, guarded: Mosquitto, monkeypatch: pytest.MonkeyPatch, unit: str
 ) -> None:
-    secret = board.write("etc/edged/credentials/mqtt-password", PASSWORD)
-    secret.chmod(0o600)
-    unit = Unit("edged.service", "loaded", active="active", credentials={"mqtt-password": str(secret)})
-    board.units["edged.service"] = unit
-    write_config(installed, f"file:{installed}", guarded.port, "allowed", [RULE])
-    add(installed, 'username = "porch"')
-    lent = doctor.credentials(installed, {}, board.root, board.show)
-    assert lent == {"CREDENTIALS_DIRECTORY": str(secret.parent)}
-    assert doctor.credentials(installed, {"CREDENTIALS_DIRECTORY": "/x"}, board.root, board.show) == {}
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", lent["CREDENTIALS_DIRECTORY"])
-    lines = board.found(installed)
-    assert lines["broker"].status == "ok"
-    assert str(secret) in lines["secrets"].found
+    """Each instance has its own, also where the file has another name than the credential."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    for name in ("edged", "edged@second"):
+        text = PASSWORD if name == unit else "of another login"
+        secret = board.write(f"etc/edged/credentials/{name}-of-mqtt", text)
+        secret.chmod(0o600)
+        board.units[f"{name}.service"] = Unit(
+            f"{name}.service", "loaded", active="active", credentials={"mqtt-password": str(secret)}
+        )
+    board.write("etc/edged/credentials/mqtt-password", "of another login")
+    configuration = installed.with_name(f"{unit}.toml")
+    write_config(configuration, f"file:{installed}", guarded.port, "allowed", [RULE])
+    add(configuration, 'username = "porch"')
+    lines = board.found(configuration)
+    assert lines["broker"].status == "ok", lines["broker"]
+    assert str(board.root / f"etc/edged/credentials/{unit}-of-mqtt") in lines["secrets"].found
 
 
 # The doctor itself

@@ -150,8 +150,9 @@ def test_how_it_ended_is_told_also_after_a_stop():
 
 
 def test_nothing_that_can_be_written_can_be_run_or_outlives_the_service():
-    assert set(values("NoExecPaths")) == {"/", "%S/edged", "%t/%N"}
-    assert values("ReadOnlyPaths") == values("ExecPaths") == ["/usr"]
+    assert set(values("NoExecPaths")) == {"/", "/run", "%S/edged", "%t/%N"}
+    assert values("BindReadOnlyPaths") == values("ExecPaths") == ["/usr"]
+    assert values("ReadOnlyPaths") == ["/run"]
     assert {"/dev/shm", "/tmp", "/var/tmp"} <= set(values("InaccessiblePaths"))
     assert values("ProcSubset") == []
 

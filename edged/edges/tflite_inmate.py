@@ -60,16 +60,9 @@ def main() -> None:
 
 
 def _serve(content: bytes, decode: Callable[[bytes], NDArray[Any]] | None) -> None:
-    interpreter = _attempt("load", partial(_loaded, content))
+    interpreter, told = _attempt("load", partial(_described, content))
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    operators: list[Any] = getattr(interpreter, "_get_ops_details", list)()
-    _say(
-        {
-            "inputs": [_told(one) for one in inputs],
-            "outputs": [_told(one) for one in outputs],
-            "xnnpack": any(one["op_name"] == "DELEGATE" for one in operators),
-        }
-    )
+    _say(told)
     while data := _hear():
         asked = data[1:]
         if data[:1] == PICTURE and decode is not None:
@@ -162,12 +155,23 @@ def _loaded(content: bytes) -> Any:
     return interpreter
 
 
+def _described(content: bytes) -> tuple[Any, dict[str, Any]]:
+    """The model, and what its tensors are."""
+    interpreter = _loaded(content)
+    operators: list[Any] = getattr(interpreter, "_get_ops_details", list)()
+    return interpreter, {
+        "inputs": [_told(one) for one in interpreter.get_input_details()],
+        "outputs": [_told(one) for one in interpreter.get_output_details()],
+        "xnnpack": any(one["op_name"] == "DELEGATE" for one in operators),
+    }
+
+
 def _attempt(what: str, step: Callable[[], Any]) -> Any:
     try:
         return step()
     except MemoryError:
         _end("memory", "")
-    except (ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - of a damaged model the runtime makes errors of any kind
         _end(what, str(error) or type(error).__name__)
 
 

@@ -77,7 +77,7 @@ class CellProcess:
                     raise ModelError(f"{self.name}: has {size_mb:.0f} MB, {bounds.too_much}")
                 number = file.fileno()
                 self._process = self._start(
-                    [str(known), str(number), sha256, *limits, str(known_picture or "")], number
+                    [str(known.absolute()), str(number), sha256, *limits, str(known_picture or "")], number
                 )
         except OSError as error:
             raise ModelError(f"{model_path}: cannot be read ({error.strerror})") from None

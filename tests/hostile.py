@@ -123,7 +123,7 @@ def _array(values: list[int]) -> Any:
     return np.array(values, np.int32)
 
 
-def _sides(which: str, *shape: int) -> Callable[[Any, Any], None]:
+def sides(which: str, *shape: int) -> Callable[[Any, Any], None]:
     def change(_model: Any, graph: Any) -> None:
         tensor = {"input": graph.inputs[0], "output": graph.outputs[0], "middle": graph.operators[0].outputs[0]}
         tensor["weights"] = graph.operators[0].inputs[1]
@@ -214,14 +214,14 @@ def for_ever(model: Any, graph: Any) -> None:
 
 
 CRAFTED: dict[str, Callable[[Any, Any], None]] = {
-    "input of 5 GB": _sides("input", 1, 40_000, 40_000, 3),
-    "input of 2^62": _sides("input", 1, 1 << 30, 1 << 30, 3),
-    "input of 200 MB": _sides("input", 1, 8_000, 8_000, 3),
-    "input of a negative size": _sides("input", 1, -48, 48, 3),
-    "input of no size": _sides("input", 1, 0, 48, 3),
-    "input without sides": _sides("input"),
-    "middle of 8 TB": _sides("middle", 1, 1 << 20, 1 << 20, 8),
-    "weights beyond their buffer": _sides("weights", 1 << 15, 1 << 15, 3, 3),
+    "input of 5 GB": sides("input", 1, 40_000, 40_000, 3),
+    "input of 2^62": sides("input", 1, 1 << 30, 1 << 30, 3),
+    "input of 200 MB": sides("input", 1, 8_000, 8_000, 3),
+    "input of a negative size": sides("input", 1, -48, 48, 3),
+    "input of no size": sides("input", 1, 0, 48, 3),
+    "input without sides": sides("input"),
+    "middle of 8 TB": sides("middle", 1, 1 << 20, 1 << 20, 8),
+    "weights beyond their buffer": sides("weights", 1 << 15, 1 << 15, 3, 3),
     "output that is no tensor": _ends("outputs", 9999),
     "output that is negative": _ends("outputs", -1),
     "no output": _ends("outputs"),

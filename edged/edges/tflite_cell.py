@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edged.core.errors import ModelError
 from edged.core.types import Pixels, Quantization, TensorSpec
 from edged.edges.tflite_inmate import PICTURE, TENSOR
-from edged.edges.tflite_process import AGAIN, Bounds, CellProcess
+from edged.edges.tflite_process import AGAIN, START, Bounds, CellProcess
 
 MAX_TOLD_BYTES = 1 << 16
 MAX_TENSOR_BYTES = 1 << 25
@@ -41,6 +41,7 @@ class Cell:
         known: a model that is certain to load, on which the runtime warms up.
         bounds: what it may take.
         known_picture: one that is certain to be decoded, where `picture` will be called.
+        start: what Python runs there; a test has an inmate of its own.
 
     Attributes:
         input, outputs: the tensors as the runtime there reports them.
@@ -54,9 +55,15 @@ class Cell:
     """
 
     def __init__(
-        self, model_path: Path, sha256: str, known: Path, bounds: Bounds, known_picture: Path | None = None
+        self,
+        model_path: Path,
+        sha256: str,
+        known: Path,
+        bounds: Bounds,
+        known_picture: Path | None = None,
+        start: str = START,
     ) -> None:
-        self._process = CellProcess(model_path, sha256, known, known_picture, bounds)
+        self._process = CellProcess(model_path, sha256, known, known_picture, bounds, start)
         self._name = self._process.name
         self.times_ms: list[float] = []
         try:

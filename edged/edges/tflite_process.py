@@ -18,7 +18,7 @@ from typing import NoReturn
 from edged.core.errors import ModelError, RunError
 from edged.edges.tflite_inmate import LENGTH
 
-GRACE_S = 5.0
+GRACE_S = 2.0
 AGAIN = "get the file again from whoever made it"
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from edged.edges.tflite_inmate import main; main()"
@@ -56,6 +56,7 @@ class CellProcess:
         known: a model that is certain to load.
         known_picture: a picture that is certain to be decoded, where any will be.
         bounds: what it may take.
+        start: what Python runs there.
 
     Attributes:
         name: the model's folder and file, for sentences.
@@ -65,7 +66,15 @@ class CellProcess:
         RunError: no process can be started.
     """
 
-    def __init__(self, model_path: Path, sha256: str, known: Path, known_picture: Path | None, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        sha256: str,
+        known: Path,
+        known_picture: Path | None,
+        bounds: Bounds,
+        start: str = START,
+    ) -> None:
         self.name = f"{model_path.parent.name}/{model_path.name}"
         self.bounds = bounds
         self._late = False
@@ -77,7 +86,7 @@ class CellProcess:
                     raise ModelError(f"{self.name}: has {size_mb:.0f} MB, {bounds.too_much}")
                 number = file.fileno()
                 self._process = self._start(
-                    [str(known.absolute()), str(number), sha256, *limits, str(known_picture or "")], number
+                    start, [str(known.absolute()), str(number), sha256, *limits, str(known_picture or "")], number
                 )
         except OSError as error:
             raise ModelError(f"{model_path}: cannot be read ({error.strerror})") from None
@@ -122,11 +131,11 @@ class CellProcess:
         """It said what it never says by itself."""
         raise ModelError(f"{self.name}: gave an answer that no model gives when it was tried; {AGAIN}")
 
-    def _start(self, words: list[str], descriptor: int) -> subprocess.Popen[bytes]:
+    def _start(self, start: str, words: list[str], descriptor: int) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         try:
             return subprocess.Popen(  # noqa: S603 - this interpreter, and our own code
-                [sys.executable, "-I", "-c", START, str(Path(__file__).parents[2]), *words],
+                [sys.executable, "-I", "-c", start, str(Path(__file__).parents[2]), *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

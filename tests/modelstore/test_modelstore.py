@@ -180,7 +180,7 @@ def test_what_is_no_tflite_file_is_told_even_where_the_hash_is_right(tmp_path, c
         (b"cat\ndog\n\n", "labels.txt:3: the line is empty"),
         (b"cat\ndog\ncat\n", "labels.txt:3: label 'cat' is already on line 1"),
         (b"cat\n\xff\n", "labels.txt: is no UTF-8 text"),
-        (b"a\x00b\n", "labels.txt:1: the line is empty or cannot be shown"),
+        (b"a\x00b\n", "labels.txt:1: the line is empty, cannot be shown, or has"),
         (b"a" * (1 << 21), "is larger than"),
     ],
 )

@@ -24,7 +24,7 @@ MAX_DOTS = 50
 MAX_FILES, MAX_PATH = 1000, 300
 MOST_SCALE = 1e6
 """Pixels are from 0 to 255; what is far from that would overflow."""
-MAX_CLAUSES, MAX_CLAUSE = 8, 150
+MAX_CLAUSES, MAX_CLAUSE, MAX_SHOWN = 8, 200, 60
 
 
 class Table(BaseModel):
@@ -57,7 +57,7 @@ def _inside(name: str) -> str:
         or not name.isprintable()
         or len(name) > MAX_PATH
     ):
-        raise ValueError(f"{name[:MAX_PATH]!r} must be the plain path of a file inside the model's folder")
+        raise ValueError(f"{name[:MAX_SHOWN]!r} must be the plain path of a file inside the model's folder")
     return name
 
 
@@ -170,7 +170,11 @@ def sentences(error: ValidationError) -> list[str]:
     for one in error.errors(include_url=False, include_input=False)[:MAX_CLAUSES]:
         key = ".".join(str(part) if re.fullmatch(r"[\w.\[\]/ -]+", str(part)) else repr(part) for part in one["loc"])
         said = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
-        clause = f"{key}: {_WORDS.get(one['type'], said[:1].lower() + said[1:])}"
-        clauses.append(clause if len(clause) <= MAX_CLAUSE else f"{clause[:MAX_CLAUSE]}…")
+        said = _WORDS.get(one["type"], said[:1].lower() + said[1:])
+        clauses.append(f"{_short(key, MAX_SHOWN)}: {_short(said, MAX_CLAUSE)}")
     more = error.error_count() - len(clauses)
     return clauses if more == 0 else [*clauses, f"and {more} more"]
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

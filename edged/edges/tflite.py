@@ -11,11 +11,12 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.core.errors import ModelError
 from edged.core.labels import Scorer
@@ -35,6 +36,22 @@ except ImportError:
     RUNTIME = f"tflite-runtime {runtime.__version__}"
 
 log = logging.getLogger("edged.tflite")
+
+
+class Loaded(Protocol):
+    """What a classifier needs of a model: `Interpreter`, or a cell in which it is tried."""
+
+    @property
+    def input_view(self) -> Callable[[], NDArray[Any]]:
+        """The input tensor; what it returns is kept for one statement."""
+
+    @property
+    def output_views(self) -> Sequence[Callable[[], NDArray[Any]]]:
+        """The output tensors, likewise."""
+
+    @property
+    def invoke(self) -> Callable[[], None]:
+        """The network; RuntimeError where it fails."""
 
 
 class Interpreter:
@@ -93,7 +110,7 @@ class TfliteClassifier:
     """
 
     def __init__(
-        self, interpreter: Interpreter, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring, output: int = 0
+        self, interpreter: Loaded, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring, output: int = 0
     ) -> None:
         self._preprocessor = Preprocessor(spec)
         self._scorer = Scorer(spec, wanted)

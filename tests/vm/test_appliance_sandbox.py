@@ -126,7 +126,9 @@ def test_a_model_that_was_never_loaded_is_tried_in_a_process_of_its_own(applianc
     run_instead(appliance, TRIAL, command)
     assert appliance.show("ExecMainStatus", TRIAL) == "78", appliance.journal(TRIAL)
     assert any("own-int8/model.tflite: " in line for line in appliance.journal(TRIAL)[-5:]), appliance.journal(TRIAL)
-    record("model never loaded", "tried in a process of its own within the sandbox; a damaged one ends with exit code 78")
+    record(
+        "model never loaded", "tried in a process of its own within the sandbox; a damaged one ends with exit code 78"
+    )
 
 
 def _listed(answers: Found) -> str:

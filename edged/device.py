@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
-from edged.core.types import Message, ModelSpec, Region, Rule
+from edged.core.types import Message
 from edged.duties.checkup import Checkup
 from edged.duties.control import Control
 from edged.duties.leftovers import Leftovers
@@ -32,7 +31,7 @@ from edged.edges.clock import ClipClock, SystemClock
 from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
-from edged.modelstore import Package
+from edged.fitted import Fitted, Report
 from edged.ports import Disconnected, Received
 from edged.printing import EventPrinter
 from edged.vitals import Vitals
@@ -43,46 +42,6 @@ DRAIN_S = 5.0
 INVOKE_SAMPLES = 600
 
 log = logging.getLogger("edged")
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A configuration and a model that fit each other.
-
-    Attributes:
-        interpreter: the model as it was loaded to find that out, with one thread.
-        picture_px: (width_px, height_px) before turning: of the clip, or what the camera is asked for; None for a
-            network camera, whose stream decides.
-    """
-
-    package: Package
-    interpreter: Interpreter
-    spec: ModelSpec
-    regions: tuple[Region, ...]
-    rules: tuple[Rule, ...]
-    picture_px: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run came to, for whoever asked for it.
-
-    Attributes:
-        events: decided and numbered.
-        acknowledged: of those, how many the broker has.
-    """
-
-    frames: int
-    dropped: int
-    events: int
-    acknowledged: int
-    invoke_ms: Ring
-
-    @property
-    def invoke_p50_ms(self) -> float | None:
-        """Median wall time of the last invokes; None before the first."""
-        percentiles = self.invoke_ms.percentiles()
-        return percentiles.p50 if percentiles else None
 
 
 class Device:

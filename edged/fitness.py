@@ -13,15 +13,14 @@ from pathlib import Path
 from edged import parts, trusted
 from edged.config import CameraTable, Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
 from edged.core.errors import CameraError, ModelError
-from edged.core.labels import fit_model
 from edged.core.types import ModelSpec, Region
-from edged.device import Fitted
 from edged.edges import camera_file
 from edged.edges.pixels import geometry
 from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import Interpreter
-from edged.modelstore import Package, Trust, bundled, find
-from edged.modelstore import load as load_package
+from edged.fitted import Fitted
+from edged.models import open_model
+from edged.modelstore import Package
 
 log = logging.getLogger("edged")
 
@@ -116,47 +115,6 @@ def picture_px(camera: CameraTable) -> tuple[int, int] | None:
     if camera.scheme == "file":
         return camera_file.picture_px(camera.path)
     return (camera.width_px, camera.height_px) if camera.scheme in ("v4l2", "picamera2") else None
-
-
-def model_folders(root: Path) -> tuple[Path, ...]:
-    """Where models are looked for: the store, then what ships."""
-    return (root / "models", bundled())
-
-
-def open_model(
-    name: str, threads: int, root: Path | None = None, trust: Trust | None = None
-) -> tuple[Package, Interpreter, ModelSpec]:
-    """Finds, judges, verifies, loads and fits a model.
-
-    Args:
-        trust: which models may be used; left out: all.
-
-    Raises:
-        ModelError: one sentence.
-    """
-    judge = trust.judge if trust is not None else None
-    package = load_package(find(name, model_folders(root or state_root()), judge))
-    interpreter = Interpreter(package.model_path, threads)
-    needed = max(package.scores_output, package.embedding_output or 0) + 1
-    if len(interpreter.outputs) < needed:
-        raise ModelError(
-            f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
-            f"{len(interpreter.outputs)}; correct [embedding]"
-        )
-    output = interpreter.outputs[package.scores_output]
-    spec = fit_model(
-        package.name,
-        package.version,
-        package.sha256,
-        package.labels,
-        package.groups,
-        package.input,
-        package.activation,
-        package.background,
-        interpreter.input,
-        output,
-    )
-    return package, interpreter, spec
 
 
 def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:

@@ -5,33 +5,24 @@ Law: the store is changed here and by nobody else; the daemon only reads it.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import app, trusted
+from edged import trial, trusted, tuning
 from edged.config import Config
-from edged.core.errors import CameraError, ModelError, RunError
-from edged.core.stats import Ring
-from edged.core.types import FULL, Frame, Region
-from edged.edges.camera_file_stills import read_still
+from edged.core.errors import ModelError, RunError
 from edged.edges.state_folder import StateFolder, state_root
-from edged.edges.tflite import TfliteClassifier
+from edged.models import model_folders, open_model
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove
 from edged.modelstore.installation import changing
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
 
 log = logging.getLogger("edged")
-
-GOLDEN = "golden/expected.json"
-TOLERANCE = 0.02
-MAX_GOLDEN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class Keeper:
         self._root = root or state_root()
         self.trust: Trust = trusted.trust(config.model if config else None, self._root)
         self.store = self._root / "models"
-        self._folders = app.model_folders(self._root)
+        self._folders = model_folders(self._root)
 
     def listed(self) -> Iterator[Listed]:
         """All versions of all models, the newest of a name first."""
@@ -95,7 +86,7 @@ class Keeper:
         try:
             told = manifest.read(folder)
             size_bytes = sum((folder / file).stat().st_size for file in told.files)
-            measured = app.times_ms(times.get(app.times_key(told.files[MODEL])))
+            measured = tuning.times_ms(times.get(tuning.times_key(told.files[MODEL])))
         except (ModelError, KeyError, OSError) as error:
             sentence = str(error) if isinstance(error, ModelError) else f"{folder}: its files are not complete"
             return Listed(name, None, None, None, None, {}, active, str(folder), sentence)
@@ -129,7 +120,7 @@ class Keeper:
         Raises:
             ModelError: something is not as it should be.
         """
-        package = app.open_model(name, 1, self._root, self.trust)[0]
+        package = open_model(name, 1, self._root, self.trust)[0]
         return package, self.trust.signed_by(package.folder)
 
     def test(self, name: str) -> Package:
@@ -138,25 +129,7 @@ class Keeper:
         Raises:
             ModelError: it cannot be loaded, or its scores are not those that it promises.
         """
-        package, interpreter, spec = app.open_model(name, 1, self._root)
-        classifier = TfliteClassifier(interpreter, spec, spec.labels, Ring(1), package.scores_output)
-        region = Region("full", FULL, spec.input.fit)
-        for file, scores, tolerance in _golden(package):
-            try:
-                found = classifier.scores(Frame(read_still(file), 0.0), region)
-            except CameraError as error:
-                raise ModelError(f"{file}: {error}") from None
-            for label, expected in scores.items():
-                if label not in spec.labels:
-                    raise ModelError(f"{package.folder / GOLDEN}: names the label {label!r}, which labels.txt lacks")
-                score = float(found[spec.labels.index(label)])
-                if not abs(score - expected) <= tolerance:
-                    raise ModelError(
-                        f"model {package.name} {package.version} failed its self-test: on {file.name} it gives "
-                        f"{label!r} {score:.3f}, and its package promises {expected:.3f}; on this machine it does not "
-                        "work as it did on its maker's"
-                    )
-        return package
+        return trial.test(name, 1, self._root).package
 
     def use(self, name: str, statement: Path | None = None) -> Package:
         """Makes a version the one that its name stands for, after it was judged, verified, loaded and tested.
@@ -237,28 +210,3 @@ class Keeper:
             for path in going:
                 remove(path)
         return going
-
-
-def _golden(package: Package) -> Iterator[tuple[Path, dict[str, float], float]]:
-    """Pictures, the scores that they must give, and how far these may be off. None where the package has none."""
-    files = manifest.read(package.folder).files
-    path = package.folder / GOLDEN
-    if GOLDEN not in files:
-        return
-    try:
-        with path.open("rb") as file:
-            told = json.loads(file.read(MAX_GOLDEN_BYTES))
-        tolerance = float(told.get("tolerance", TOLERANCE))
-        inputs = [
-            (one["file"], {str(top["label"]): float(top["score"]) for top in one["top"]}) for one in told["inputs"]
-        ]
-        if not math.isfinite(tolerance):
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ModelError(
-            f"{path}: expected inputs with a file and its top labels and scores, see docs/models.md"
-        ) from None
-    for name, scores in inputs:
-        if f"golden/{name}" not in files:
-            raise ModelError(f"{path}: names {name!r}, which is not among [files] of the manifest")
-        yield package.folder / "golden" / name, scores, tolerance

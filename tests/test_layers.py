@@ -22,6 +22,7 @@ COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
     *("edged.doctor", "edged.keeping", "edged.pulling", "edged.trusted"),
+    *("edged.fitted", "edged.models", "edged.tuning", "edged.trial"),
 )
 
 SEEING = ("edged.config", "edged.cli")

@@ -104,7 +104,8 @@ def run(
     memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
-    trusted.accept(config, root, fitted.package.folder)
+    if fitted.record is None or fitted.record.phase != "probation":
+        trusted.accept(config, root, fitted.package.folder)
     kept = last_exit.read(folder.read("last_exit.json"))
     last = last_exit.refined(kept, systemd.last_result(), systemd.watchdog_s())
     if last is not None and last["code"] != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edged.core.activation import Record
 from edged.core.stats import Ring
 from edged.core.types import ModelSpec, Region, Rule
 from edged.edges.tflite import Interpreter
@@ -18,6 +19,7 @@ class Fitted:
         interpreter: the model as it was loaded to find that out, with one thread.
         picture_px: (width_px, height_px) before turning: of the clip, or what the camera is asked for; None for a
             network camera, whose stream decides.
+        record: how things stand with the versions of the model; None where there is nothing to choose from.
     """
 
     package: Package
@@ -26,6 +28,7 @@ class Fitted:
     regions: tuple[Region, ...]
     rules: tuple[Rule, ...]
     picture_px: tuple[int, int] | None
+    record: Record | None = None
 
 
 @dataclass(frozen=True)

@@ -65,18 +65,18 @@ class Keeper:
         self._root = root or state_root()
         self.trust: Trust = trusted.trust(config.model if config else None, self._root)
         self.store = self._root / "models"
-        self._folders = model_folders(self._root)
+        self.folders = model_folders(self._root)
 
     def listed(self) -> Iterator[Listed]:
         """All versions of all models, the newest of a name first."""
         times = StateFolder(self._root).read("threads.json")
-        for name in available(self._folders):
+        for name in available(self.folders):
             try:
-                active: Path | None = find(name, self._folders, self.trust.judge)
+                active: Path | None = find(name, self.folders, self.trust.judge)
             except ModelError:
                 active = None
             try:
-                folders = versions(name, self._folders).values()
+                folders = versions(name, self.folders).values()
             except ModelError as error:
                 yield Listed(name, None, None, None, None, {}, False, "", str(error))
                 continue
@@ -142,22 +142,59 @@ class Keeper:
             ModelError: there is none such, or it was refused.
             RunError: that cannot be kept.
         """
+        folder = self.judged(name, statement)
+        package = self.test(str(folder))
+        if self._config is not None and self._config.model.name == package.name:
+            trial.check_rules(self._config, package)
+        with self._writing():
+            self.choose(package.name, package.version)
+            if statement is not None:
+                self.trust.accept(folder, lower=True)
+        return package
+
+    def judged(self, name: str, statement: Path | None = None) -> Path:
+        """The folder of a version that may be used; it was not yet looked into.
+
+        Args:
+            name, statement: as for `use`.
+
+        Raises:
+            ModelError: there is none such, or it was refused.
+        """
         stem, at, _ = name.partition(AT)
-        if not at:
-            name = self._newest(stem)
-        folder = find(name, self._folders)
+        folder = find(name if at else f"{stem}{AT}{self.newest(stem)}", self.folders)
         if folder.parent == self.store and AT not in folder.name:
             raise ModelError(
                 f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
                 f"away and install it with: edged model add FOLDER"
             )
         self._heed(self.trust.trouble(folder, statement))
-        package = self.test(name)
-        with self._writing():
-            with changing(self.store):
-                remembered.remember(self.store, package.name, package.version)
-            self.trust.accept(folder, lower=statement is not None)
-        return package
+        return folder
+
+    def choose(self, name: str, version: str, *, running: str | None = None, instead_of: str | None = None) -> None:
+        """Has a name stand for a version; what it stood for until now is the previous one.
+
+        Args:
+            running: the previous one where nobody chose any; left out, what the name stands for.
+            instead_of: nothing is done where the name stands for another version than this, or that, by now.
+
+        Raises:
+            ModelError: it stands for another one.
+            OSError: it cannot be kept.
+        """
+        with changing(self.store):
+            standing = self.standing(name)
+            if instead_of is not None and standing not in (instead_of, version):
+                raise ModelError(f"model {name}: {standing} was chosen meanwhile")
+            remembered.remember(self.store, name, version, running or standing)
+
+    def standing(self, name: str) -> str | None:
+        """The version that a name stands for, whoever may use it; None where there is none."""
+        try:
+            folder = find(name, self.folders)
+        except ModelError:
+            return None
+        return next((version for version, path in versions(name, self.folders).items() if path == folder), None)
 
     def _heed(self, trouble: str | None) -> None:
         if trouble is None or self.trust.policy == "off":
@@ -176,13 +213,18 @@ class Keeper:
                 "user's? (sudo for the service's store)"
             ) from None
 
-    def _newest(self, name: str) -> str:
-        found = versions(name, self._folders)
+    def newest(self, name: str) -> str:
+        """The newest version of a model that may be used.
+
+        Raises:
+            ModelError: there is none; what there is, or why it is not allowed.
+        """
+        found = versions(name, self.folders)
         for version, folder in found.items():
             if self.trust.policy != "require" or self.trust.trouble(folder) is None:
-                return f"{name}{AT}{version}"
-        find(name, self._folders, self.trust.judge)  # says what there is, or why it is not allowed
-        return name
+                return version
+        find(name, self.folders, self.trust.judge)
+        raise ModelError(f"model {name}: there is no version that may be used")
 
     def remove(self, name: str) -> list[Path]:
         """Takes one version of a model out of the store, or all of them.
@@ -195,13 +237,13 @@ class Keeper:
         installed = [path for path in versions(stem, [self.store]).values() if AT in path.name]
         going = [path for path in installed if not at or path.name == name]
         if not going:
-            find(name, self._folders)
+            find(name, self.folders)
             raise ModelError(f"model {name} was not installed by `edged model`, and is not removed by it")
         configured = self._config is not None and self._config.model.name == stem
         choices = remembered.read(self.store)
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
-        if configured and len(going) == len(installed) and not versions(stem, self._folders[1:]):
+        if configured and len(going) == len(installed) and not versions(stem, self.folders[1:]):
             raise ModelError(f"model {stem} is the one of [model] name, and nothing would be left of it")
         with self._writing():
             if not at and choices.pop(stem, None) is not None:

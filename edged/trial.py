@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edged.config import Config, outline, unknown_labels
 from edged.core.errors import CameraError, ModelError
 from edged.core.stats import Ring
 from edged.core.types import FULL, Frame, ModelSpec, Region
@@ -60,6 +61,17 @@ def test(name: str, threads: int, root: Path) -> Tried:
     _check_golden(package, classifier, spec)
     _check_difference(package, classifier, spec)
     return Tried(package, interpreter, spec, median_invoke_ms(interpreter, TIMED_INVOKES))
+
+
+def check_rules(config: Config, package: Package) -> None:
+    """Refuses a model that lacks the label of a rule.
+
+    Raises:
+        ModelError: every such rule.
+    """
+    wrong = [f"rule {config.rules[int(key[1])].name}: {text}" for key, text in unknown_labels(outline(config), package)]
+    if wrong:
+        raise ModelError(f"model {package.name} {package.version} does not fit the rules: {'; '.join(wrong)}")
 
 
 def _check_golden(package: Package, classifier: TfliteClassifier, spec: ModelSpec) -> None:

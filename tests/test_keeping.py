@@ -161,6 +161,10 @@ def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, roo
         keeper.add(folder)
     assert keeper.use("shapes-int8").version == "3.0.0"
     assert keeper.verify("shapes-int8")[1] == "fleet"
+    # It counts from when it has settled on: until then the one before must be allowed to come back.
+    assert not (root / "models" / trust.LEDGER).exists()
+    assert app.fit(config(), root).package.version == "3.0.0"
+    keeper.trust.accept(root / "models" / "shapes-int8@3.0.0")
     remembered.write(root / "models", {})
     with pytest.raises(ModelError, match="is older than"):
         keeper.use("shapes-int8@2.0.0")
@@ -180,6 +184,10 @@ def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, 
     # The model that ships is the newest that is allowed.
     assert app.fit(config(), root).package.version == "1.0.0"
     remembered.remember(root / "models", "shapes-int8", "2.0.0")
+    fitted = app.fit(config(), root)
+    assert (fitted.package.version, fitted.record.phase) == ("1.0.0", "refused"), "what ran before may go on"
+    assert "is not signed" in fitted.record.reason
+    (root / config().device.name / "activation.json").unlink()
     with pytest.raises(ConfigError, match=r"model\.name: .* is not signed"):
         app.fit(config(), root)
     signature.sign_folder(folder, key[0])

@@ -23,6 +23,7 @@ COMPOSITION = (
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
     *("edged.doctor", "edged.keeping", "edged.pulling", "edged.trusted"),
     *("edged.fitted", "edged.models", "edged.tuning", "edged.trial"),
+    *("edged.beginning", "edged.stock", "edged.seat", "edged.activating"),
 )
 
 SEEING = ("edged.config", "edged.cli")

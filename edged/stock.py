@@ -139,10 +139,11 @@ class Stock:
         trial.check_rules(self._config, package)
         if threads is None:
             threads = choose_threads(package, interpreter, self._config.camera.fps, StateFolder(self._root))
+        invoke_ms = tried.invoke_ms
         if threads != 1:
             interpreter.close()
             interpreter = Interpreter(package.model_path, threads)
-        invoke_ms = median_invoke_ms(interpreter, trial.TIMED_INVOKES)
+            invoke_ms = median_invoke_ms(interpreter, trial.TIMED_INVOKES)
         regions, _ = resolve(self._config, tried.spec)
         held_to = limits(self._config, len(regions), slowest_ms)
         if invoke_ms > held_to.p95_ms:

@@ -22,6 +22,7 @@ def make(
     like: str = NAME,
     golden: Callable[[dict[str, Any]], None] = lambda told: None,
     text: Callable[[str], str] = lambda text: text,
+    labels: Callable[[str], str] = lambda text: text,
     pad: bool = True,
 ) -> Path:
     """Writes the folder of another version of the tiny model.
@@ -29,12 +30,14 @@ def make(
     Args:
         like: the model that ships whose files these are.
         golden: may alter what its golden pictures promise.
-        text: may alter the manifest.
+        text, labels: may alter the manifest and labels.txt.
         pad: whether its bytes differ from those of the one that ships; what follows a flatbuffer is not read.
     """
     shutil.copytree(bundled() / like, folder)
     with (folder / "model.tflite").open("ab") as file:
         file.write(f"version {version}".encode() if pad else b"")
+    names = folder / "labels.txt"
+    names.write_text(labels(names.read_text(encoding="utf-8")), encoding="utf-8")
     expected = folder / "golden" / "expected.json"
     if expected.exists():
         told = json.loads(expected.read_text())

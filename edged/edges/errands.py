@@ -6,6 +6,7 @@ loop uses meanwhile.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from edged.core.errors import EdgedError
 
 T = TypeVar("T")
 
+SHORTLY_S = 0.0005
+"""So long an errand may keep the interpreter lock from the loop; Python's own value is ten times that, at each step."""
+
 
 class Errands:
     """A queue of errands."""
@@ -23,6 +27,7 @@ class Errands:
         self._waiting: deque[tuple[Callable[[], Callable[[], None]], str]] = deque()
         self._thread: threading.Thread | None = None
         self._finish: Callable[[], None] | None = None
+        self._interval_s = sys.getswitchinterval()
 
     @property
     def idle(self) -> bool:
@@ -59,6 +64,7 @@ class Errands:
             return
         self._thread, finish = None, self._finish
         self._finish = None
+        sys.setswitchinterval(self._interval_s)
         if finish is not None:
             finish()
         self._begin()
@@ -78,6 +84,7 @@ class Errands:
             self._finish = work()
 
         # A daemon: a model that takes for ever must not keep the process from ending.
+        sys.setswitchinterval(SHORTLY_S)
         self._thread = threading.Thread(target=run, name=name, daemon=True)
         self._thread.start()
 

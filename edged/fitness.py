@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edged import parts, trusted
 from edged.beginning import begin
-from edged.config import CameraTable, Config, Finding, Outline, outline, read, refusal, resolve
+from edged.config import ROOTS, CameraTable, Config, Finding, Lent, Outline, outline, read, refusal, resolve
 from edged.core.activation import Record
 from edged.core.errors import CameraError
 from edged.core.types import ModelSpec, Region
@@ -46,19 +46,20 @@ class Fitness:
 
 
 def load(
-    path: Path, warn: Callable[[str], None], root: Path | None = None, *, starts: bool = False
+    path: Path, warn: Callable[[str], None], root: Path | None = None, lent: Lent = ROOTS, *, starts: bool = False
 ) -> tuple[Config, Fitted]:
     """A configuration, and everything that can be known of it before the start.
 
     Args:
         warn: takes each warning; nothing of it stops the daemon.
         root: the state root, `state_root()` where it is left out.
+        lent: where the service that runs it has its credentials from.
         starts: a daemon is to run it; left out, nothing is written.
 
     Raises:
         ConfigError: every problem of the file and of what it names, one line each, in the file's order.
     """
-    reading = read(path)
+    reading = read(path, lent)
     for warning in reading.config.warnings if reading.config else ():
         warn(warning)
     fitness = examine(reading.outline, root, starts=starts and reading.config is not None)

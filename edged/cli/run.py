@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 DEFAULT_CONFIG = Path("/etc/edged/edged.toml")
@@ -24,6 +25,13 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"the configuration ({DEFAULT_CONFIG})"
     )
+
+
+def lent(args: argparse.Namespace) -> Mapping[str, Path]:
+    """Where a command finds the passwords that systemd hands to the service of its `--config`."""
+    from edged import instances
+
+    return instances.lent(args.config)
 
 
 def tell_state() -> None:
@@ -49,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
 
     with app.stop_on_signals(stop):
         warn = functools.partial(logging.getLogger("edged").warning, "%s")
-        config, fitted = app.load(args.config, warn, starts=True)
+        config, fitted = app.load(args.config, warn, lent=lent(args), starts=True)
         app.run(config, fitted, stop, print_events=args.print_events, restart=restart)
     if again.is_set():
         # By itself, so that it comes back whoever started it; the process keeps its number, and systemd its service.

@@ -138,7 +138,9 @@ class Stock:
         failing.callback(lambda: interpreter.close())
         trial.check_rules(self._config, package)
         if threads is None:
-            threads = choose_threads(package, interpreter, self._config.camera.fps, StateFolder(self._root))
+            threads = choose_threads(
+                package, interpreter, self._config.camera.fps, StateFolder(self._root), is_quiet=False
+            )
         invoke_ms = tried.invoke_ms
         if threads != 1:
             interpreter.close()

@@ -16,13 +16,21 @@ TUNING_INVOKES = 5
 log = logging.getLogger("edged")
 
 
-def choose_threads(package: Package, single: Interpreter, fps: float, folder: StateFolder, again: bool = False) -> int:
+def choose_threads(
+    package: Package,
+    single: Interpreter,
+    fps: float,
+    folder: StateFolder,
+    again: bool = False,
+    is_quiet: bool = True,
+) -> int:
     """The fewest threads that reach `fps` with this model, runtime and board; measured once and kept.
 
     Args:
         single: the model with one thread, for the first measurement.
         folder: the state root; what is measured does not depend on the device.
         again: forget what was measured before.
+        is_quiet: nothing else of this process runs; what is measured otherwise is not kept.
     """
     key = times_key(package.sha256)
     kept = folder.read("threads.json")
@@ -33,7 +41,7 @@ def choose_threads(package: Package, single: Interpreter, fps: float, folder: St
         return median_invoke_ms(interpreter, TUNING_INVOKES)
 
     threads, measured_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
-    if measured_ms != known:
+    if measured_ms != known and is_quiet:
         folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in measured_ms.items()}})
         log.info(
             "threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in measured_ms.items()}

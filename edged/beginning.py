@@ -6,6 +6,7 @@ Law: decided by `core.activation.begin` alone; what it decides is on the disk be
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,14 @@ class Begun:
     record: Record | None
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def on_probation(root: Path) -> Iterator[Record]:
+    """The versions that devices of a state root try now, or tried when they were killed."""
+    for path in root.glob(f"*/{RECORD}"):
+        record = activation.read(StateFolder(path.parent).read(RECORD))
+        if record is not None and record.phase == "probation":
+            yield record
 
 
 def fixed(name: str, root: Path) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edged import trial, trusted, tuning, usage
+from edged.beginning import on_probation
 from edged.config import Config
 from edged.core.errors import ModelError, RunError
 from edged.edges.state_folder import StateFolder, state_root
@@ -264,6 +265,11 @@ class Keeper:
                     f"model {use.folder.name} is in use: [model] name = {use.name!r} of {use.path} stands for it; use "
                     "another version first (edged model use NAME@VERSION), or name another model there"
                 )
+        waiting = {f"{one.name}{AT}{one.base}" for one in on_probation(self._root)}
+        if (path := next((path for path in going if path.name in waiting), None)) is not None:
+            raise ModelError(
+                f"model {path.name} would come back if the version that is on probation failed; wait for that"
+            )
         choices = remembered.read(self.store)
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")

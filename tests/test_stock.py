@@ -129,6 +129,16 @@ def test_a_failure_is_written_down_and_the_choice_put_back_unless_it_is_another(
     assert place.chosen[0] == "3.0.0"
 
 
+def test_what_would_come_back_is_not_removed(place):
+    keeper = Keeper(None, place.root)
+    remembered.remember(place.root / "models", versions.NAME, "2.0.0")
+    place.stock.prepare("3.0.0", "2.0.0", None)
+    with pytest.raises(ModelError, match=r"shapes-int8@2\.0\.0 would come back"):
+        keeper.remove(f"{versions.NAME}@2.0.0")
+    place.stock.keep(place.settled("3.0.0"))
+    assert [path.name for path in keeper.remove(f"{versions.NAME}@2.0.0")] == [f"{versions.NAME}@2.0.0"]
+
+
 def test_a_clean_end_is_written_down_and_nothing_afterwards(place):
     place.stock.leave()
     assert place.record == place.settled("1.0.0")

@@ -28,10 +28,10 @@ import numpy as np
 from benchmarks.process import PREFIX, write_config
 from edged import app
 from edged.config import load
-from edged.device import Report
 from edged.edges.clock import SystemClock
 from edged.edges.loopback_broker import LoopbackBroker
 from edged.edges.mqtt_subscriber import Subscriber
+from edged.fitted import Report
 from tests.drawn import still_pictures
 from tests.scenes import write_clip
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from edged import app
 from edged.config import load
-from edged.device import Report
 from edged.edges.clock import SystemClock
 from edged.edges.loopback_broker import LoopbackBroker
+from edged.fitted import Report
 from tests.daemon import write_config
 from tests.drawn import story_clip
 

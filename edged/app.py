@@ -7,7 +7,6 @@ it builds gets plain values by name and never sees a Config.
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,17 +22,16 @@ from edged.core import last_exit
 from edged.core.errors import ModelError, RunError
 from edged.core.settings import Settings
 from edged.core.stats import Ring
-from edged.core.threads import fewest_threads
 from edged.core.types import FULL, Frame, Region
-from edged.device import Device, Fitted, Report
-from edged.edges import board, memory, systemd
+from edged.device import Device
+from edged.edges import memory, systemd
 from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root, whose_state
-from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
-from edged.fitness import fit, load, model_folders, open_model, picture_px, seen_share
-from edged.modelstore import Package
-
-TUNING_INVOKES = 5
+from edged.edges.tflite import Interpreter, TfliteClassifier
+from edged.fitness import fit, load, picture_px, seen_share
+from edged.fitted import Fitted, Report
+from edged.models import model_folders, open_model
+from edged.tuning import choose_threads, times_key, times_ms
 
 __all__ = [
     "choose_threads",
@@ -106,7 +104,8 @@ def run(
     memory.forbid_core_dumps()
     root = root or state_root()
     folder = StateFolder(root / config.device.name)
-    trusted.accept(config, root, fitted.package.folder)
+    if fitted.record is None or fitted.record.phase != "probation":
+        trusted.accept(config, root, fitted.package.folder)
     kept = last_exit.read(folder.read("last_exit.json"))
     last = last_exit.refined(kept, systemd.last_result(), systemd.watchdog_s())
     if last is not None and last["code"] != 0:
@@ -148,21 +147,6 @@ def _interpreter(config: Config, fitted: Fitted, root: StateFolder) -> tuple[Int
     return Interpreter(fitted.package.model_path, threads), threads
 
 
-def times_key(sha256: str) -> str:
-    """Under what the times of a model are kept: they hold for this runtime and this board."""
-    return f"{sha256[:16]} {RUNTIME} {board.model_name()}"
-
-
-def times_ms(kept: object) -> dict[int, float]:
-    """What the file says of a model, by threads; an entry that makes no sense is measured again."""
-    entries = kept.items() if isinstance(kept, dict) else ()
-    return {
-        int(threads): float(ms)
-        for threads, ms in entries
-        if str(threads).isdecimal() and isinstance(ms, int | float) and 0 < ms < math.inf
-    }
-
-
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """SIGTERM and SIGINT set `stop`; a second SIGINT interrupts as usual."""
@@ -184,28 +168,3 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def choose_threads(package: Package, single: Interpreter, fps: float, folder: StateFolder, again: bool = False) -> int:
-    """The fewest threads that reach `fps` with this model, runtime and board; measured once and kept.
-
-    Args:
-        single: the model with one thread, for the first measurement.
-        folder: the state root; what is measured does not depend on the device.
-        again: forget what was measured before.
-    """
-    key = times_key(package.sha256)
-    kept = folder.read("threads.json")
-    known = {} if again else times_ms(kept.get(key))
-
-    def measure(threads: int) -> float:
-        interpreter = single if threads == 1 else Interpreter(package.model_path, threads)
-        return median_invoke_ms(interpreter, TUNING_INVOKES)
-
-    threads, measured_ms = fewest_threads(1000.0 / fps, board.cores(), known, measure)
-    if measured_ms != known:
-        folder.write("threads.json", {**kept, key: {str(count): round(ms, 3) for count, ms in measured_ms.items()}})
-        log.info(
-            "threads = %d: %s ms an invoke by threads", threads, {n: round(ms, 2) for n, ms in measured_ms.items()}
-        )
-    return threads

@@ -17,10 +17,10 @@ from typing import Any
 from edged import app
 from edged.config import load
 from edged.core.errors import EdgedError
-from edged.device import Report
 from edged.edges.clock import SystemClock
 from edged.edges.loopback_broker import LoopbackBroker
 from edged.edges.mqtt_subscriber import Subscriber
+from edged.fitted import Report
 
 CLIP = Path(__file__).parent / "clips" / "cat.mp4"
 PREFIX = "edged-demo"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import loop, parts
+from edged import activating, loop, parts
 from edged.config import Config
 from edged.core import leftovers, wire
 from edged.core.pipeline import Pipeline
@@ -18,23 +17,27 @@ from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
 from edged.core.stats import Ring
 from edged.core.trigger import Decider
-from edged.core.types import Message, ModelSpec, Region, Rule
+from edged.core.types import Message
+from edged.duties.activation import Activations
 from edged.duties.checkup import Checkup
+from edged.duties.classifier import ChangingClassifier
 from edged.duties.control import Control
 from edged.duties.leftovers import Leftovers
 from edged.duties.namesake import Namesake
 from edged.duties.pause import PausableCamera
 from edged.duties.publisher import MqttPublisher
 from edged.duties.status import Status
+from edged.duties.turns import Turns
 from edged.duties.upkeep import Upkeep
 from edged.edges import board, memory
 from edged.edges.clock import ClipClock, SystemClock
 from edged.edges.state_folder import StateFolder
 from edged.edges.systemd import Systemd
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier
-from edged.modelstore import Package
+from edged.fitted import Fitted, Report
 from edged.ports import Disconnected, Received
 from edged.printing import EventPrinter
+from edged.stock import Occupant
 from edged.vitals import Vitals
 
 TURN_S = 0.25
@@ -43,46 +46,6 @@ DRAIN_S = 5.0
 INVOKE_SAMPLES = 600
 
 log = logging.getLogger("edged")
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A configuration and a model that fit each other.
-
-    Attributes:
-        interpreter: the model as it was loaded to find that out, with one thread.
-        picture_px: (width_px, height_px) before turning: of the clip, or what the camera is asked for; None for a
-            network camera, whose stream decides.
-    """
-
-    package: Package
-    interpreter: Interpreter
-    spec: ModelSpec
-    regions: tuple[Region, ...]
-    rules: tuple[Rule, ...]
-    picture_px: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run came to, for whoever asked for it.
-
-    Attributes:
-        events: decided and numbered.
-        acknowledged: of those, how many the broker has.
-    """
-
-    frames: int
-    dropped: int
-    events: int
-    acknowledged: int
-    invoke_ms: Ring
-
-    @property
-    def invoke_p50_ms(self) -> float | None:
-        """Median wall time of the last invokes; None before the first."""
-        percentiles = self.invoke_ms.percentiles()
-        return percentiles.p50 if percentiles else None
 
 
 class Device:
@@ -115,14 +78,14 @@ class Device:
         self._config, self._fitted, self._stop = config, fitted, stop
         self._restart, self._restarting = restart, False
         self.clock: SystemClock = ClipClock() if config.camera.pace == "max" else SystemClock()
-        self.topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.invoke_ms, self.problems = Ring(INVOKE_SAMPLES), Problems()
+        self.topics = wire.Topics(config.mqtt.topic_prefix, config.device.name)
         self.pipeline = Pipeline(self.clock.monotonic())
         self.camera = parts.camera(config, fitted.regions, fitted.spec.input_size, self.clock, stop)
         self.wanted = tuple(dict.fromkeys(rule.label for rule in fitted.rules))
-        self.classifier = TfliteClassifier(
-            interpreter, fitted.spec, self.wanted, self.invoke_ms, fitted.package.scores_output
-        )
+        judge = TfliteClassifier(interpreter, fitted.spec, self.wanted, self.invoke_ms, fitted.package.scores_output)
+        self.classifier = ChangingClassifier(judge, fitted.regions)
+        self.activation = activating.standing(fitted, self.clock)
         self.decider = Decider(fitted.rules, self.wanted)
         self.gate = parts.gate(config, fitted.regions, self.decider)
         folder = root.inner(config.device.name)
@@ -133,10 +96,11 @@ class Device:
         self.vitals = vitals = self._vitals(threads, folder.path)
 
         def describe() -> Message:
-            return vitals.info(last_exit, settings.rules(), settings.sources())
+            return vitals.info(last_exit, self.activation.record, settings.rules(), settings.sources())
 
         announced = parts.Announced(config, self.topics, fitted.rules, root)
         self.publisher = self._publisher(describe(), vitals, leftovers.signs(announced.stale, self.topics))
+        self.activations = self._activations(interpreter, threads, judge, root.path, describe)
         self.control = Control(
             self.clock,
             self.topics,
@@ -149,6 +113,7 @@ class Device:
             describe=describe,
             keep=lambda kept: folder.write("settings.json", kept),
             restart=self._begin_restart,
+            change_model=self.activations.ask,
         )
         self._build_watchers(announced, describe)
         self._tell_of_the_start(interpreter)
@@ -177,7 +142,7 @@ class Device:
                 self.pipeline,
                 self.outbox,
                 self.publisher,
-                _Heartbeats(turns),
+                Turns(turns),
                 self._stop,
                 TURN_S,
             )
@@ -187,6 +152,7 @@ class Device:
             self.publisher.close(DRAIN_S)
             if self._restarting:
                 systemd.restarting()
+            self.activations.close()
         finally:
             self.outbox.close()
 
@@ -194,10 +160,11 @@ class Device:
         self, beat: Callable[[], None], tell: Callable[[], None], on_turn: Callable[[Report], None] | None
     ) -> list[Callable[[], None]]:
         turns = [beat, tell, self.control.turn, self.namesake.turn, self.leftovers.turn]
-        turns += [self.upkeep.turn, self.checkup.turn]
+        turns += [self.upkeep.turn, self.checkup.turn, self.activations.turn]
         if self.announcement is not None:
             turns.append(self.announcement.turn)
             self.announcement.start()
+        self.activations.start()
         if on_turn is not None:
             turns.append(lambda: on_turn(self.report()))
         return turns
@@ -232,13 +199,49 @@ class Device:
             folder,
         )
 
+    def _activations(
+        self,
+        interpreter: Interpreter,
+        threads: int,
+        judge: TfliteClassifier,
+        root: Path,
+        describe: Callable[[], Message],
+    ) -> Activations[Occupant]:
+        def describe_anew() -> None:
+            self.publisher.retain(describe())
+            if self.announcement is not None:
+                self.announcement.start()
+
+        return activating.activations(
+            self._config,
+            root,
+            self.activation,
+            activating.occupant(self._config, self._fitted, interpreter, threads, judge, root),
+            self.wanted,
+            self.classifier,
+            self.camera,
+            self.outbox,
+            self.vitals,
+            self.pipeline,
+            self.invoke_ms,
+            self.clock,
+            self.topics,
+            self.publisher,
+            self.problems,
+            check=self._tell_of_speed,
+            describe=describe_anew,
+            restart=self._begin_restart,
+        )
+
+    def _tell_of_speed(self, interpreter: Interpreter) -> None:
+        text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
+        if self.problems.set("xnnpack_inactive", None if interpreter.xnnpack else text, self.clock.monotonic()):
+            log.warning("%s", "XNNPACK is active again" if interpreter.xnnpack else text)
+
     def _tell_of_the_start(self, interpreter: Interpreter) -> None:
         """What is wrong from the start on, and stays so until the next one."""
         now_s = self.clock.monotonic()
-        if not interpreter.xnnpack:
-            text = f"XNNPACK is not active in {RUNTIME}: inference is several times slower than it could be"
-            self.problems.set("xnnpack_inactive", text, now_s)
-            log.warning("%s", text)
+        self._tell_of_speed(interpreter)
         exposed = [".".join(key) for key, _ in self._config.exposed_secrets()]
         if exposed:  # the journal has it already, with the path
             text = f"every user of the board can read the file of {' and of '.join(exposed)}: chmod o-r, then restart"
@@ -261,7 +264,10 @@ class Device:
 
     def _build_watchers(self, announced: parts.Announced, describe: Callable[[], Message]) -> None:
         """What listens and looks after things."""
-        model = f"{self._fitted.spec.name} {self._fitted.spec.version}"
+
+        def model() -> str:
+            return f"{self.activation.record.name} {self.activation.record.running}"
+
         self.announcement = parts.announcement(
             self._config, self.topics, self._fitted.rules, model, announced, self.publisher, self.clock
         )
@@ -286,14 +292,3 @@ class Device:
         self.publisher.on_received = received
         self.publisher.on_connected = self.leftovers.connected
         self.publisher.on_lost = lost
-
-
-class _Heartbeats:
-    """A finished turn, for everyone who does a little at each."""
-
-    def __init__(self, turns: Sequence[Callable[[], None]]) -> None:
-        self._turns = tuple(turns)
-
-    def beat(self) -> None:
-        for turn in self._turns:
-            turn()

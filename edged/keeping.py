@@ -1,6 +1,6 @@
 """Models come and go: what the model commands do, apart from what they print. Part of the composition root.
 
-Law: the store is changed here and by nobody else; the daemon only reads it.
+Law: the store is changed here and by nobody else: the daemon, too, comes here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import app, trusted, usage
+from edged import trial, trusted, tuning, usage
+from edged.beginning import on_probation
 from edged.config import Config
 from edged.core.errors import ModelError, RunError
 from edged.edges.state_folder import StateFolder, state_root
+from edged.models import model_folders, open_model
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
 from edged.modelstore import load as load_package
 from edged.modelstore.installation import changing
@@ -69,18 +71,18 @@ class Keeper:
         self._services = services or usage.services_of(self._root)
         self.trust: Trust = trusted.trust(config.model if config else None, self._root)
         self.store = self._root / "models"
-        self._folders = app.model_folders(self._root)
+        self.folders = model_folders(self._root)
 
     def listed(self) -> Iterator[Listed]:
         """All versions of all models, the newest of a name first."""
         times = StateFolder(self._root).read("threads.json")
-        for name in available(self._folders):
+        for name in available(self.folders):
             try:
-                active: Path | None = find(name, self._folders, self.trust.judge)
+                active: Path | None = find(name, self.folders, self.trust.judge)
             except ModelError:
                 active = None
             try:
-                folders = versions(name, self._folders).values()
+                folders = versions(name, self.folders).values()
             except ModelError as error:
                 yield Listed(name, None, None, None, None, {}, False, "", str(error))
                 continue
@@ -90,7 +92,7 @@ class Keeper:
         try:
             told = manifest.read(folder)
             size_bytes = sum((folder / file).stat().st_size for file in told.files)
-            measured = app.times_ms(times.get(app.times_key(told.files[MODEL])))
+            measured = tuning.times_ms(times.get(tuning.times_key(told.files[MODEL])))
         except (ModelError, KeyError, OSError) as error:
             sentence = str(error) if isinstance(error, ModelError) else f"{folder}: its files are not complete"
             return Listed(name, None, None, None, None, {}, active, str(folder), sentence)
@@ -130,13 +132,13 @@ class Keeper:
                 that is missing or nobody's who is trusted.
         """
         try:
-            folder = find(name, self._folders, self.trust.judge)
+            folder = find(name, self.folders, self.trust.judge)
         except ModelError:
-            folder = find(name, self._folders)
+            folder = find(name, self.folders)
         signature.signer(folder)
         if self.trust.policy == "require" and (trouble := self.trust.trouble_of_signature(folder)) is not None:
             raise ModelError(trouble)
-        package = app.open_model(str(folder.absolute()), 1, self._root)[0]
+        package = open_model(str(folder.absolute()), 1, self._root)[0]
         return package, self.trust.signed_by(folder)
 
     def test(self, name: str) -> Package:
@@ -146,7 +148,7 @@ class Keeper:
             ModelError: it cannot be loaded, or its scores are not those that it promises.
             RunError: it could not be tried.
         """
-        package = load_package(find(name, self._folders))
+        package = load_package(find(name, self.folders))
         prove(package, self._root)
         return package
 
@@ -161,10 +163,28 @@ class Keeper:
             ModelError: there is none such, or it was refused.
             RunError: that cannot be kept.
         """
+        folder = self.judged(name, statement)
+        package = self.test(str(folder))
+        if self._config is not None and self._config.model.name == package.name:
+            trial.check_rules(self._config, package)
+        is_lowered = self.trust.is_lowered_by(folder, statement)
+        with self._writing():
+            self.choose(package.name, package.version)
+            if is_lowered:
+                self.trust.accept(folder, lower=True)
+        return package
+
+    def judged(self, name: str, statement: Path | None = None) -> Path:
+        """The folder of a version that may be used; it was not yet looked into.
+
+        Args:
+            name, statement: as for `use`.
+
+        Raises:
+            ModelError: there is none such, or it was refused.
+        """
         stem, at, _ = name.partition(AT)
-        if not at:
-            name = self._newest(stem)
-        folder = find(name, self._folders)
+        folder = find(name if at else f"{stem}{AT}{self.newest(stem)}", self.folders)
         if folder.parent == self.store and AT not in folder.name:
             raise ModelError(
                 f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
@@ -174,13 +194,32 @@ class Keeper:
         if wrong is not None:  # under every policy, and also where none is needed: it is not what it was given for
             raise ModelError(wrong)
         self._heed(self.trust.trouble(folder, statement))
-        is_lowered = self.trust.is_lowered_by(folder, statement)
-        package = self.test(name)
-        with self._writing():
-            with changing(self.store):
-                remembered.remember(self.store, package.name, package.version)
-            self.trust.accept(folder, lower=is_lowered)
-        return package
+        return folder
+
+    def choose(self, name: str, version: str, *, running: str | None = None, instead_of: str | None = None) -> None:
+        """Has a name stand for a version; what it stood for until now is the previous one.
+
+        Args:
+            running: the previous one where nobody chose any; left out, what the name stands for.
+            instead_of: nothing is done where the name stands for another version than this, or that, by now.
+
+        Raises:
+            ModelError: it stands for another one.
+            OSError: it cannot be kept.
+        """
+        with changing(self.store):
+            standing = self.standing(name)
+            if instead_of is not None and standing not in (instead_of, version):
+                raise ModelError(f"model {name}: {standing} was chosen meanwhile")
+            remembered.remember(self.store, name, version, running or standing)
+
+    def standing(self, name: str) -> str | None:
+        """The version that a name stands for, whoever may use it; None where there is none."""
+        try:
+            folder = find(name, self.folders)
+        except ModelError:
+            return None
+        return next((version for version, path in versions(name, self.folders).items() if path == folder), None)
 
     def _heed(self, trouble: str | None) -> None:
         if trouble is None or self.trust.policy == "off":
@@ -199,13 +238,18 @@ class Keeper:
                 "user's? (sudo for the service's store)"
             ) from None
 
-    def _newest(self, name: str) -> str:
-        found = versions(name, self._folders)
+    def newest(self, name: str) -> str:
+        """The newest version of a model that may be used.
+
+        Raises:
+            ModelError: there is none; what there is, or why it is not allowed.
+        """
+        found = versions(name, self.folders)
         for version, folder in found.items():
             if self.trust.policy != "require" or self.trust.trouble(folder) is None:
-                return f"{name}{AT}{version}"
-        find(name, self._folders, self.trust.judge)  # says what there is, or why it is not allowed
-        return name
+                return version
+        find(name, self.folders, self.trust.judge)
+        raise ModelError(f"model {name}: there is no version that may be used")
 
     def remove(self, name: str) -> list[Path]:
         """Takes one version of a model out of the store, or all of them.
@@ -218,7 +262,7 @@ class Keeper:
         installed = [path for path in versions(stem, [self.store]).values() if AT in path.name]
         going = [path for path in installed if not at or path.name == name]
         if not going:
-            find(name, self._folders)
+            find(name, self.folders)
             raise ModelError(f"model {name} was not installed by `edged model`, and is not removed by it")
         for use in usage.uses(self._config, self._services, self._root):
             if use.folder in {path.resolve() for path in going}:
@@ -226,6 +270,11 @@ class Keeper:
                     f"model {use.folder.name} is in use: [model] name = {use.name!r} of {use.path} stands for it; use "
                     "another version first (edged model use NAME@VERSION), or name another model there"
                 )
+        waiting = {f"{one.name}{AT}{one.base}" for one in on_probation(self._root)}
+        if (path := next((path for path in going if path.name in waiting), None)) is not None:
+            raise ModelError(
+                f"model {path.name} would come back if the version that is on probation failed; wait for that"
+            )
         choices = remembered.read(self.store)
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")

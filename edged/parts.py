@@ -48,21 +48,21 @@ def camera(
         input_size: (width_px, height_px) that the model takes.
     """
     table = config.camera
-    rotate_deg = table.rotate_deg
-
-    def scale(width_px: int, height_px: int) -> float:
-        return least_scale(regions, input_size, (width_px, height_px), rotate_deg)
-
     return CaptureCamera(
         source(config, clock, stop),
         clock,
         table.fps,
-        rotate_deg=rotate_deg,
+        rotate_deg=table.rotate_deg,
         masks=table.privacy_masks,
-        least_scale=scale,
+        least_scale=scale(config, regions, input_size),
         lockstep=table.pace == "max",
         stall_s=_stall_s(table),
     )
+
+
+def scale(config: Config, regions: Sequence[Region], input_size: tuple[int, int]) -> Callable[[int, int], float]:
+    """How far a picture of (width_px, height_px) may be shrunk before the model sees less, see `least_scale`."""
+    return lambda width_px, height_px: least_scale(regions, input_size, (width_px, height_px), config.camera.rotate_deg)
 
 
 def _stall_s(table: CameraTable) -> float:
@@ -98,6 +98,11 @@ def gate(config: Config, regions: Sequence[Region], decider: Decider) -> Gate:
     return MotionGate(regions, config.motion.idle_fps, decider.undecided)
 
 
+def identity(spec: ModelSpec) -> str:
+    """Of a model, as events carry it."""
+    return f"{spec.name}@{spec.sha256[:8]}"
+
+
 def outbox(
     config: Config,
     folder: StateFolder,
@@ -123,7 +128,7 @@ def outbox(
             path,
             clock,
             board.boot_id(),
-            f"{spec.name}@{spec.sha256[:8]}",
+            identity(spec),
             max_rows=table.max_rows,
             max_bytes=table.max_bytes,
             max_age_s=table.max_age_s,
@@ -225,12 +230,16 @@ def announcement(
     config: Config,
     topics: wire.Topics,
     rules: Sequence[Rule],
-    model: str,
+    model: Callable[[], str],
     announced: Announced,
     publisher: MqttPublisher,
     clock: Clock,
 ) -> Announcement | None:
-    """What Home Assistant is told, None where discovery is off."""
+    """What Home Assistant is told, None where discovery is off.
+
+    Args:
+        model: what runs, for people.
+    """
     if not announced.topic:
         return None
 
@@ -241,7 +250,7 @@ def announcement(
             topics,
             rules,
             edged.__version__,
-            model,
+            model(),
             discovery_prefix=config.mqtt.discovery_prefix,
             commands=config.mqtt.commands,
             gone=announced.removed,

@@ -33,6 +33,9 @@ MAX_GOLDEN_BYTES = 1 << 20
 MAX_PICTURES, MAX_LABELS = 100, 250
 KNOWN, KNOWN_PICTURE = "shapes-int8", "golden/circle.png"
 """The model that ships on which the runtime warms up, and a picture of it."""
+MEANINGLESS = 8
+SURE = 0.95
+"""A model that is so sure of one label may well say the same of every picture that shows nothing."""
 KEPT = "proven.json"
 MAX_KEPT = 100
 INVOKES = 5
@@ -65,19 +68,21 @@ class Picture:
 
 
 def prove(package: Package, root: Path | None = None) -> Proof:
-    """Loads a model, runs its golden pictures, and measures it: in another process, from any thread.
+    """Loads a model, runs its golden pictures and a few of no meaning, and measures it: in another process, from any
+    thread.
 
     Args:
         root: the state root, where it is noted that this model may be loaded; `state_root()` where it is left out.
 
     Raises:
-        ModelError: it cannot be loaded, or its scores are not those that it promises.
+        ModelError: it cannot be loaded, its scores are not those that it promises, or it sees no difference.
         RunError: it could not be tried, which says nothing about the model.
     """
     pictures = tuple(_golden(package))
     with _cell(package, with_pictures=bool(pictures)) as cell:
         spec = fit(package, cell.input, cell.outputs)
         _compare(package, spec, cell, pictures)
+        _check_difference(package, spec, cell)
         for _ in range(INVOKES):
             cell.invoke()
         invoke_ms = float(np.median(cell.times_ms[-INVOKES + 1 :]))
@@ -160,6 +165,22 @@ def _compare(package: Package, spec: ModelSpec, cell: Cell, pictures: Sequence[P
                     f"{label!r} {score:.3f}, and its package promises {expected:.3f}; on this machine it does not "
                     "work as it did on its maker's"
                 )
+
+
+def _check_difference(package: Package, spec: ModelSpec, cell: Cell) -> None:
+    """Refuses a model to which black, white and noise are all the same, and which is not even sure of what it says."""
+    random = np.random.default_rng(1)
+    width_px, height_px = spec.input_size
+    noise = (random.integers(0, 256, (height_px, width_px, 3), np.uint8) for _ in range(MEANINGLESS - 2))
+    plain = (np.full((height_px, width_px, 3), level, np.uint8) for level in (0, 255))
+    classifier = TfliteClassifier(cell, spec, spec.labels, Ring(1), package.scores_output)
+    region = Region("full", FULL, spec.input.fit)
+    found = [classifier.scores(Frame(picture, 0.0), region).copy() for picture in (*plain, *noise)]
+    if all(np.array_equal(found[0], one) for one in found) and float(found[0].max()) < SURE:
+        raise ModelError(
+            f"model {package.name} {package.version} gives the same scores for every picture; expected one that sees "
+            "a difference, get the model again"
+        )
 
 
 def _golden(package: Package) -> Iterator[Picture]:

@@ -14,8 +14,8 @@ from edged import trusted
 from edged.config import Config, ModelTable, read
 from edged.core.errors import ConfigError, ModelError
 from edged.edges.state_folder import SYSTEM
-from edged.fitness import model_folders
 from edged.instances import ROOT, SERVICES
+from edged.models import model_folders
 from edged.modelstore import find
 from edged.modelstore.store import packages
 

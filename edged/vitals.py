@@ -9,14 +9,16 @@ from typing import Any
 import edged
 from edged.config import Config
 from edged.core import wire
-from edged.core.condition import Condition
+from edged.core.activation import Record
+from edged.core.condition import Condition, high_mb
 from edged.core.problems import Problems
 from edged.core.ratelimit import Inbox
 from edged.core.stats import Rate, Ring
 from edged.core.types import Message, ModelSpec, Rule
+from edged.duties.classifier import ChangingClassifier
 from edged.edges import board
 from edged.edges.camera import CaptureCamera
-from edged.edges.tflite import RUNTIME, TfliteClassifier
+from edged.edges.tflite import RUNTIME
 from edged.ports import Clock, Outbox
 
 
@@ -35,7 +37,7 @@ class Vitals:
         threads: int,
         clock: Clock,
         camera: CaptureCamera,
-        classifier: TfliteClassifier,
+        classifier: ChangingClassifier,
         outbox: Outbox,
         problems: Problems,
         invoke_ms: Ring,
@@ -56,6 +58,23 @@ class Vitals:
         self._begun_mb = board.anonymous_mb()
         self._memory_limit_mb = None if self._begun_mb is None else board.memory_limit_mb(self._begun_mb)
 
+    def change(self, spec: ModelSpec, threads: int) -> None:
+        """Another model judges from now on."""
+        self._spec, self._threads = spec, threads
+
+    def memory_trouble(self, more_mb: float = 0.0) -> str | None:
+        """Why there is no room in memory for a model; None where there is.
+
+        Args:
+            more_mb: what it takes on top of what the process takes now.
+        """
+        now = self.condition()
+        limit_mb = high_mb(now)
+        if limit_mb is None or now.anonymous_mb is None or now.anonymous_mb + more_mb < limit_mb:
+            return None
+        taken_mb = now.anonymous_mb + more_mb
+        return f"with it the process takes {taken_mb:.0f} MB of memory, and should stay below {limit_mb:.0f}"
+
     def condition(self) -> Condition:
         """How the board and the process are now."""
         now_s = self._clock.monotonic()
@@ -73,10 +92,17 @@ class Vitals:
             unsynced_s=now_s - self._synced_s or None,
         )
 
-    def info(self, last_exit: Mapping[str, Any] | None, rules: Sequence[Rule], sources: Mapping[str, Any]) -> Message:
+    def info(
+        self,
+        last_exit: Mapping[str, Any] | None,
+        activation: Record,
+        rules: Sequence[Rule],
+        sources: Mapping[str, Any],
+    ) -> Message:
         """The description.
 
         Args:
+            activation: how things stand with the versions of the model.
             rules: with the thresholds in force.
             sources: where those and the switch come from.
         """
@@ -89,6 +115,7 @@ class Vitals:
             log=self._outbox.log,
             last_exit=last_exit,
             model=self._spec,
+            activation=activation,
             rules=rules,
             settings={
                 "fps": camera.fps,

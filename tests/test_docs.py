@@ -33,7 +33,7 @@ README, CONFIG, MODELS, MQTT = (
 )
 GLOSSARY, NODE_RED = ROOT / "docs" / "glossary.md", ROOT / "docs" / "node-red.md"
 DOCTOR = ROOT / "docs" / "doctor.md"
-PAYLOADS = ("Pipeline", "State", "Event", "Info", "Health")
+PAYLOADS = ("Pipeline", "State", "Event", "Info", "Health", "Update")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -201,7 +201,7 @@ def test_mqtt_page_has_every_topic_and_no_other() -> None:
 def test_no_page_names_a_topic_that_does_not_exist(page: Path) -> None:
     named = re.findall(r"`(D/[^`]*)`", prose(page))
     allowed = topics() | {"D/event", "D/backlog", "D/event/#", "D/backlog/#"}
-    allowed |= {f"D/response/{word}" for word in ("enabled", "threshold", "unknown", "doctor")}
+    allowed |= {f"D/response/{word}" for word in ("enabled", "threshold", "update", "unknown", "doctor")}
     assert [topic for topic in named if topic not in allowed] == []
 
 

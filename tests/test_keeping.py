@@ -163,6 +163,10 @@ def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, roo
         keeper.add(folder)
     assert keeper.use("shapes-int8").version == "3.0.0"
     assert keeper.verify("shapes-int8")[1] == "fleet"
+    # It counts from when it has settled on: until then the one before must be allowed to come back.
+    assert not (root / "models" / trust.LEDGER).exists()
+    assert app.fit(config(), root).package.version == "3.0.0"
+    keeper.trust.accept(root / "models" / "shapes-int8@3.0.0")
     remembered.write(root / "models", {})
     with pytest.raises(ModelError, match="is older than"):
         keeper.use("shapes-int8@2.0.0")
@@ -176,6 +180,11 @@ def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, roo
     assert app.fit(config(), root).package.version == "2.0.0"
 
 
+def settle(keeper, package):
+    """What a daemon does when the version has stood its probation."""
+    keeper.trust.accept(package.folder)
+
+
 @pytest.fixture
 def fleet(tmp_path, root, key):
     """Versions 1.5.0, 2.0.0 and 3.0.0, signed and in the store; 2.0.0 and then 3.0.0 were used under `require`."""
@@ -186,7 +195,7 @@ def fleet(tmp_path, root, key):
             signature.sign_folder(shapes(tmp_path / version, version), key[0])
             keeper.add(tmp_path / version)
         for version in ("2.0.0", "3.0.0"):
-            keeper.use(f"shapes-int8@{version}")
+            settle(keeper, keeper.use(f"shapes-int8@{version}"))
         return keeper
 
     return make
@@ -274,7 +283,7 @@ def test_of_a_name_whose_versions_are_all_too_old_one_is_verified(tmp_path, root
     for version in ("1.0.0", "2.0.0"):
         signature.sign_folder(shapes(tmp_path / version, version, name="mine"), key[0])
         keeper.add(tmp_path / version)
-    keeper.use("mine@2.0.0")
+    settle(keeper, keeper.use("mine@2.0.0"))
     remembered.write(root / "models", {})
     keeper.remove("mine@2.0.0")
     with pytest.raises(ModelError, match=r"is older than 2\.0\.0"):
@@ -313,6 +322,10 @@ def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, 
     # The model that ships is the newest that is allowed.
     assert app.fit(config(), root).package.version == "1.0.0"
     remembered.remember(root / "models", "shapes-int8", "2.0.0")
+    fitted = app.fit(config(), root)
+    assert (fitted.package.version, fitted.record.phase) == ("1.0.0", "refused"), "what ran before may go on"
+    assert "is not signed" in fitted.record.reason
+    (root / config().device.name / "activation.json").unlink()
     with pytest.raises(ConfigError, match=r"model\.name: .* is not signed"):
         app.fit(config(), root)
     signature.sign_folder(folder, key[0])

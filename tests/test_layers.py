@@ -22,7 +22,8 @@ COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
     *("edged.doctor", "edged.instances", "edged.keeping", "edged.proving", "edged.pulling", "edged.trusted"),
-    "edged.usage",
+    *("edged.usage", "edged.fitted", "edged.models", "edged.tuning", "edged.trial"),
+    *("edged.beginning", "edged.stock", "edged.seat", "edged.activating"),
 )
 
 SEEING = ("edged.config", "edged.cli")

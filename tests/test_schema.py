@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from edged.core import types, wire
+from edged.core.activation import Phase, Record
 from edged.core.problems import Problem
 from edged.core.settings import Settings
 from edged.core.stats import Percentiles
@@ -21,7 +22,7 @@ from edged.core.trigger import Trigger
 from edged.core.types import Event, InputSpec, Message, ModelSpec, Quantization, Rule, TensorSpec, WallTime
 from tests.fakes import condition
 
-NAMES = ("event", "health", "info", "pipeline", "request", "response", "state")
+NAMES = ("event", "health", "info", "pipeline", "request", "response", "state", "update")
 ID = "01JD9Z6S3V5K7M1N3P5Q7R9T0W"
 BOOT_ID = "3b9c4d0e-6c0b-4b52-9d8a-6d6f0a9b1c2d"
 TOPICS = wire.Topics("edged", "porch")
@@ -42,6 +43,8 @@ MODEL = ModelSpec(
     activation="softmax",
     background=None,
 )
+RECORD = Record("settled", "tiny-int8", "1.0.0", None, None, NOW)
+FAILURE = Record("rolled_back", "tiny-int8", "2.0.0", "1.0.0", "\x00" * 10_000, LATE)
 START = Event(
     id=ID,
     seq=1,
@@ -128,6 +131,7 @@ def info(**changes: Any) -> Message:
         "log": ID,
         "last_exit": None,
         "model": MODEL,
+        "activation": RECORD,
         "rules": [RULE],
         "settings": settings,
     }
@@ -151,6 +155,9 @@ def messages() -> Iterator[tuple[str, Message]]:
     yield "info", info()
     yield "info", info(last_exit={"code": None, "reason": "killed"}, rules=[EXTREME_RULE] * 32)
     yield "info", info(last_exit={"code": 1, "reason": "the camera's driver has not returned"}, boot_id="unknown")
+    for phase in get_args(Phase):
+        yield "info", info(activation=replace(FAILURE, phase=phase))
+        yield "update", wire.update(TOPICS, replace(FAILURE, phase=phase), "3.0.0")
     yield "health", health()
     everything = Problem("camera_lost", "no picture", 1.0)
     yield (
@@ -296,6 +303,10 @@ def test_words_are_those_of_the_code() -> None:
     assert words(state, "state") == list(get_args(types.State))
     for of in (event, pipeline, state):
         assert words(of, "clock") == list(get_args(types.ClockQuality))
+
+
+def test_states_of_an_activation_are_those_of_the_code() -> None:
+    assert words(schema("info")["properties"]["activation"], "state") == list(get_args(Phase))
 
 
 def test_problem_codes_are_those_of_the_code() -> None:

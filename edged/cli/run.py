@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import os
 import sys
@@ -55,9 +56,8 @@ def execute(args: argparse.Namespace) -> int:
         stop.set()
 
     with app.stop_on_signals(stop):
-        config, fitted = app.load(
-            args.config, lambda warning: logging.getLogger("edged").warning("%s", warning), lent=lent(args)
-        )
+        warn = functools.partial(logging.getLogger("edged").warning, "%s")
+        config, fitted = app.load(args.config, warn, lent=lent(args), starts=True)
         app.run(config, fitted, stop, print_events=args.print_events, restart=restart)
     if again.is_set():
         # By itself, so that it comes back whoever started it; the process keeps its number, and systemd its service.

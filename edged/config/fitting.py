@@ -12,7 +12,7 @@ from edged.config.config import Config, Finding, refusal
 from edged.config.outline import Outline, outline
 from edged.config.reading import derived_name
 from edged.config.tables import FULL_REGION, RuleTable
-from edged.core.labels import members
+from edged.core.labels import Labelled, members
 from edged.core.types import FULL, ModelSpec, Region, Rule
 
 RELEASE_OF_SCORE = 2.0 / 3.0
@@ -37,7 +37,7 @@ def resolve(config: Config, spec: ModelSpec) -> tuple[tuple[Region, ...], tuple[
     return tuple(known[name] for name in used), tuple(_rule(rule) for rule in config.rules)
 
 
-def unknown_labels(asked: Outline, spec: ModelSpec) -> Iterator[Finding]:
+def unknown_labels(asked: Outline, spec: Labelled) -> Iterator[Finding]:
     """The rules whose label the model lacks, with the nearest ones."""
     for index, label in asked.labels:
         try:

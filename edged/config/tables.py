@@ -140,6 +140,8 @@ class ModelTable(Table):
         str, AfterValidator(values.model_name), Field(description="a name in the model store, or a path")
     ] = "efficientnet-lite0-int8"
     threads: Annotated[int | None, _range(1, 64)] = None
+    budget_ms: Annotated[float | None, _range(0.01, 60000, "milliseconds")] = None
+    probation_s: Annotated[float, _range(1, 86400, "seconds")] = 120.0
     trusted_keys: Annotated[
         tuple[Annotated[str, AfterValidator(values.public_key)], ...],
         Field(max_length=16, description='at most 16 public keys ["NAME:KEY", ...]'),

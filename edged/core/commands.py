@@ -1,9 +1,9 @@
-"""What may be asked of the device over MQTT: five commands and two settings, read strictly.
+"""What may be asked of the device over MQTT: six commands and three settings, read strictly.
 
 Law: whatever bytes come in, the result is a Request, a Setting, a Refusal or None, never an exception; nothing is
-carried out here. No value in any of them can name a file, a URL or a program: there are numbers, two words, the names
-of configured rules, and a `transaction` that is echoed and nothing else. A refusal is one sentence (what was expected,
-what was found, what to do) and shows at most 80 characters of what came in.
+carried out here. No value in any of them can name a file, a URL or a program: there are numbers, three words, the names
+of configured rules, the name and the version of a model, and a `transaction` that is echoed and nothing else. A refusal
+is one sentence (what was expected, what was found, what to do) and shows at most 80 characters of what came in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from edged.core.types import Message
 
 MIN_PAUSE_S, MAX_PAUSE_S = 1, 86400
 DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,20})?")
+MODEL_NAME, MODEL_VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}"), re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}")
+INSTALL = b"install"
 UNKNOWN = "unknown"
 """What is answered for a command that does not exist: no topic is ever made of what came in."""
 
@@ -67,6 +69,24 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class UseModel:
+    """Let another version of the model take over; `version` None: the newest."""
+
+    command: ClassVar[str] = "model"
+    name: str
+    version: str | None
+    transaction: Transaction = None
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Home Assistant's word for: let the newest version of the model take over."""
+
+    command: ClassVar[str] = "update"
+    transaction: ClassVar[None] = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetEnabled:
     """Switch detection."""
 
@@ -90,7 +110,7 @@ class Refusal:
     """What is not done, and why.
 
     Attributes:
-        command: the last level of the topic of the response: a command, `enabled`, `threshold` or `unknown`.
+        command: the last level of the topic of the response: a command, `enabled`, `threshold`, `update` or `unknown`.
         error: one sentence.
         rule: for `threshold` the rule, where it exists: its value in force is to be published again.
     """
@@ -101,13 +121,13 @@ class Refusal:
     rule: str | None = None
 
 
-Request = Ping | Replay | Pause | Resume | Restart
-Setting = SetEnabled | SetThreshold
+Request = Ping | Replay | Pause | Resume | Restart | UseModel
+Setting = SetEnabled | SetThreshold | Install
 
 
 def filters(topics: wire.Topics) -> tuple[str, ...]:
     """What to subscribe to."""
-    return topics.request("+"), topics.enabled_set, topics.threshold_set("+")
+    return topics.request("+"), topics.enabled_set, topics.threshold_set("+"), topics.update_set
 
 
 def is_request(topics: wire.Topics, topic: str) -> bool:
@@ -117,7 +137,7 @@ def is_request(topics: wire.Topics, topic: str) -> bool:
 
 def is_setting(topics: wire.Topics, topic: str) -> bool:
     """Whether something on this topic is a setting, good or bad."""
-    return topic == topics.enabled_set or _level(topics.threshold_set("+"), topic) is not None
+    return topic in (topics.enabled_set, topics.update_set) or _level(topics.threshold_set("+"), topic) is not None
 
 
 def parse(
@@ -144,8 +164,6 @@ def parse_request(topics: wire.Topics, topic: str, payload: bytes) -> Request | 
     if command is None:
         return None
     body = read(payload)
-    if command == "model":
-        return Refusal(command, "this version has no model command", body.transaction)
     if command not in _COMMANDS:
         known = ", ".join(_COMMANDS)
         return Refusal(UNKNOWN, f"expected one of {known}, found {shown(command)}; send one of those", body.transaction)
@@ -156,7 +174,11 @@ def parse_request(topics: wire.Topics, topic: str, payload: bytes) -> Request | 
 
 
 def parse_setting(topics: wire.Topics, rules: Collection[str], topic: str, payload: bytes) -> Setting | Refusal | None:
-    """Reads a message on `D/enabled/set` or `D/threshold/<rule>/set`; None where the topic is another."""
+    """Reads a message on the `set` of a setting; None where the topic is another."""
+    if topic == topics.update_set:
+        if payload == INSTALL:
+            return Install()
+        return Refusal("update", f"expected the word install, found {shown_bytes(payload)}; send that or nothing")
     if topic == topics.enabled_set:
         if payload in (b"ON", b"OFF"):
             return SetEnabled(payload == b"ON")
@@ -225,12 +247,25 @@ def _pause(body: Body) -> Request | str:
     return f"seconds: {expected}, found {shown_key(body, 'seconds')}; for longer send OFF to D/enabled/set"
 
 
+def _model(body: Body) -> Request | str:
+    name, version = body.values.get("name"), body.values.get("version")
+    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
+        return f"name: expected the name of a model, found {shown_key(body, 'name')}; D/info has that of this device"
+    if version is None and "version" not in body.values:
+        return UseModel(name, None, body.transaction)
+    if isinstance(version, str) and MODEL_VERSION.fullmatch(version):
+        return UseModel(name, version, body.transaction)
+    found = shown_key(body, "version")
+    return f"version: expected a version such as 1.2.0, found {found}; leave it out for the newest in the store"
+
+
 _COMMANDS: Mapping[str, tuple[tuple[str, ...], Callable[[Body], Request | str]]] = {
     "ping": ((), lambda body: Ping(body.transaction)),
     "replay": (("from_seq",), _replay),
     "pause": (("seconds",), _pause),
     "resume": ((), lambda body: Resume(body.transaction)),
     "restart": ((), lambda body: Restart(body.transaction)),
+    "model": (("name", "version"), _model),
 }
 
 

@@ -62,10 +62,10 @@ def complaints(now: Condition) -> dict[str, str]:
         found["hot"] = f"the board is at {HOT_C:g} °C or more and slows itself down: give it air or a heat sink"
     if now.disk_free_mb is not None and now.disk_free_mb < DISK_LOW_MB:
         found["disk_low"] = f"less than {DISK_LOW_MB:g} MB are free where events are stored: delete what is not needed"
-    high_mb = _high_mb(now)
-    if high_mb is not None and now.anonymous_mb is not None and now.anonymous_mb >= high_mb:
+    limit_mb = high_mb(now)
+    if limit_mb is not None and now.anonymous_mb is not None and now.anonymous_mb >= limit_mb:
         found["memory_high"] = (
-            f"the process takes more than {high_mb:.0f} MB of memory and restarts at {now.memory_limit_mb:.0f}"
+            f"the process takes more than {limit_mb:.0f} MB of memory and restarts at {now.memory_limit_mb:.0f}"
         )
     if now.unsynced_s is not None and now.unsynced_s >= UNSYNCED_S:
         found["clock_unsynced"] = (
@@ -74,7 +74,8 @@ def complaints(now: Condition) -> dict[str, str]:
     return found
 
 
-def _high_mb(now: Condition) -> float | None:
+def high_mb(now: Condition) -> float | None:
+    """From here on the memory of the process is a problem; None where it is not known."""
     if now.memory_limit_mb is None or now.begun_mb is None:
         return None
     return now.begun_mb + MEMORY_HIGH_SHARE * (now.memory_limit_mb - now.begun_mb)

@@ -34,12 +34,13 @@ def components(device: str, topics: wire.Topics, rules: Sequence[Rule], *, comma
     """Every entity and trigger of the device by its key. What of this is on disk outlives the configuration.
 
     Args:
-        commands: whether the device listens; if not, it has no number, switch or button.
+        commands: whether the device listens; if not, it has no number, switch or button, and an update only shows.
     """
     found: dict[str, dict[str, Any]] = {}
     for rule in rules:
         found |= _of_rule(topics, rule, commands=commands)
     found |= _of_device(topics)
+    found["model"] = _model(topics, commands=commands)
     if commands:
         found |= _controls(topics)
     for key, component in found.items():
@@ -167,6 +168,14 @@ def _of_device(topics: wire.Topics) -> dict[str, dict[str, Any]]:
         "val_tpl": "{{ value_json.state }}",
     }
     return {"pipeline": pipeline, **health}
+
+
+def _model(topics: wire.Topics, *, commands: bool) -> dict[str, Any]:
+    """The version of the model; where the device listens, the newest one can be installed."""
+    component = {"p": "update", "name": "Model", "ent_cat": "diagnostic", "stat_t": topics.update}
+    if commands:
+        component |= {"ent_cat": "config", "cmd_t": topics.update_set, "pl_inst": "install"}
+    return component
 
 
 def _figures() -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,23 @@ def _check_dtype(name: str, which: str, tensor: TensorSpec) -> None:
         )
 
 
-def members(spec: ModelSpec, label: str) -> tuple[int, ...]:
+class Labelled(Protocol):
+    """A model, as far as its labels go."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of its outputs."""
+
+    @property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Names for sets of labels."""
+
+
+def members(spec: Labelled, label: str) -> tuple[int, ...]:
     """Indices of the outputs that a label or a label group stands for; a group wins over a label of its name.
 
     Raises:
@@ -95,7 +111,7 @@ def members(spec: ModelSpec, label: str) -> tuple[int, ...]:
         raise KeyError(f"model {spec.name} has no label {label!r}; {nearest(spec, label)}") from None
 
 
-def nearest(spec: ModelSpec, label: str) -> str:
+def nearest(spec: Labelled, label: str) -> str:
     """A clause for people that names the labels and groups most like `label`."""
     known = {name.lower(): name for name in (*spec.labels, *spec.groups)}
     close = [known[found] for found in get_close_matches(label.lower(), known, n=3, cutoff=0.5)]

@@ -47,6 +47,14 @@ def reason(error: BaseException) -> str:
     return str(error)[:MAX_REASON]
 
 
+def told(sentence: str, what: str) -> str:
+    """A sentence as it may be published: without the file that it begins with; where more is in it, `what` instead."""
+    for text in (sentence, sentence.partition(": ")[2]):
+        if text and not _PRIVATE.search(text):
+            return text
+    return f"{what}; {UNTOLD}"
+
+
 def read(kept: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the state folder says of the last end; nothing that a damaged file may hold besides goes out."""
     code, why = kept.get("code"), kept.get("reason")

@@ -85,7 +85,7 @@ def _left_by(kept: Mapping[str, Any], root: str) -> list[str]:
 
 def _own(topics: wire.Topics, rules: Iterable[str]) -> list[str]:
     of_rules = [topic for name in rules for topic in (topics.state(name), topics.threshold(name))]
-    return [*of_rules, topics.availability, topics.pipeline, topics.enabled, topics.info]
+    return [*of_rules, topics.availability, topics.pipeline, topics.enabled, topics.update, topics.info]
 
 
 def _topics(root: str) -> wire.Topics:

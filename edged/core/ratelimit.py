@@ -85,7 +85,7 @@ class Inbox:
 
     def __init__(self, topics: wire.Topics, rules: Sequence[str]) -> None:
         self._topics, self._rules = topics, tuple(rules)
-        self._places = {topics.enabled_set, *(topics.threshold_set(rule) for rule in rules)}
+        self._places = {topics.enabled_set, topics.update_set, *(topics.threshold_set(rule) for rule in rules)}
         self._limiter, self._latest = RateLimiter(), Latest()
         self.dropped = 0
 

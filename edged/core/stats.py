@@ -23,6 +23,15 @@ class Ring:
         self._samples = np.zeros(capacity, dtype=np.float64)
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """How many were added since the beginning or the last `clear`."""
+        return self._count
+
+    def clear(self) -> None:
+        """Forgets them all: what comes is of something else."""
+        self._count = 0
+
     def add(self, sample: float) -> None:
         """Keeps one more, forgetting the oldest."""
         self._samples[self._count % len(self._samples)] = sample

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from edged.core.activation import Record
 from edged.core.condition import Condition
 from edged.core.problems import Problem
 from edged.core.stats import Percentiles
+from edged.core.topics import Topics as Topics
 from edged.core.types import Event, Message, ModelSpec, PipelineState, Rule, State, WallTime
 
 SCHEMA = 1
@@ -38,6 +40,8 @@ PROBLEM_CODES = (
     "event_refused",
     "hot",
     "memory_high",
+    "model_refused",
+    "model_rolled_back",
     "name_in_use",
     "outbox_damaged",
     "outbox_disk",
@@ -47,47 +51,6 @@ PROBLEM_CODES = (
     "undervoltage",
     "xnnpack_inactive",
 )
-
-
-class Topics:
-    """The topics of one device: everything below `<prefix>/<device>`."""
-
-    def __init__(self, prefix: str, device: str) -> None:
-        self.root = f"{prefix}/{device}"
-        self.availability = f"{self.root}/availability"
-        self.pipeline = f"{self.root}/pipeline"
-        self.info = f"{self.root}/info"
-        self.health = f"{self.root}/health"
-        self.enabled = f"{self.root}/enabled"
-        self.enabled_set = f"{self.enabled}/set"
-
-    def state(self, rule: str) -> str:
-        """Where the rule's current state is retained."""
-        return f"{self.root}/state/{rule}"
-
-    def event(self, rule: str) -> str:
-        """Where the rule's live events go."""
-        return f"{self.root}/event/{rule}"
-
-    def backlog(self, rule: str) -> str:
-        """Where the rule's late events go."""
-        return f"{self.root}/backlog/{rule}"
-
-    def threshold(self, rule: str) -> str:
-        """Where the rule's score_threshold in force is retained."""
-        return f"{self.root}/threshold/{rule}"
-
-    def threshold_set(self, rule: str) -> str:
-        """Where another one is asked for; `+` for the filter of all rules."""
-        return f"{self.threshold(rule)}/set"
-
-    def request(self, command: str) -> str:
-        """Where a command is asked for; `+` for the filter of all commands."""
-        return f"{self.root}/request/{command}"
-
-    def response(self, command: str) -> str:
-        """Where a command, or a setting that was refused, is answered."""
-        return f"{self.root}/response/{command}"
 
 
 def iso(utc_s: float) -> str:
@@ -162,6 +125,7 @@ def info(
     log: str,
     last_exit: Mapping[str, Any] | None,
     model: ModelSpec,
+    activation: Record,
     rules: Sequence[Rule],
     settings: Mapping[str, Any],
 ) -> Message:
@@ -174,6 +138,15 @@ def info(
         "log": log,
         "last_exit": last_exit,
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "activation": {
+            "state": activation.phase,
+            "name": activation.name,
+            "version": activation.version,
+            "previous": activation.previous,
+            "reason": _sentence(activation.reason, MAX_ERROR_BYTES),
+            "since": iso(activation.since.utc_s),
+            "clock": activation.since.clock,
+        },
         "labels": sorted({rule.label for rule in rules}),
         "rules": [
             {
@@ -248,6 +221,17 @@ def threshold(topics: Topics, rule: str, score_threshold: float) -> Message:
     """The score_threshold in force, as a plain decimal of at most four places: `0.6`, `1`."""
     text = f"{score_threshold:.4f}".rstrip("0").rstrip(".")
     return Message(topics.threshold(rule), text.encode(), qos=1, retain=True)
+
+
+def update(topics: Topics, record: Record, newest: str) -> Message:
+    """Home Assistant's update object: the version that runs, and the newest that could."""
+    payload = {
+        "installed_version": record.running,
+        "latest_version": newest,
+        "title": record.name,
+        "in_progress": record.phase == "preparing",
+    }
+    return _json(topics.update, payload, qos=1, retain=True)
 
 
 def response(

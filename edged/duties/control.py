@@ -12,7 +12,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edged.core import commands, wire
-from edged.core.commands import Pause, Refusal, Replay, Request, Restart, Resume, SetEnabled, SetThreshold, Setting
+from edged.core.commands import (
+    Install,
+    Pause,
+    Refusal,
+    Replay,
+    Request,
+    Restart,
+    Resume,
+    SetEnabled,
+    SetThreshold,
+    UseModel,
+)
 from edged.core.pipeline import Pipeline
 from edged.core.ratelimit import Inbox
 from edged.core.settings import Settings
@@ -32,6 +43,7 @@ class Control:
         describe: makes `D/info` anew, after a setting changed.
         keep: has the settings outlive the process.
         restart: begins a clean end after which the process starts again.
+        change_model: has another version of the model take over; answers by itself, but for a refusal that it gives.
 
     Attributes:
         settings: as they are in force.
@@ -51,11 +63,13 @@ class Control:
         describe: Callable[[], Message],
         keep: Callable[[Mapping[str, Any]], object],
         restart: Callable[[], None],
+        change_model: Callable[[UseModel | Install], Refusal | None],
     ) -> None:
         self.settings = settings
         self._clock, self._topics, self._decider, self._pipeline = clock, topics, decider, pipeline
         self._outbox, self._publisher = outbox, publisher
         self._describe, self._keep, self._restart = describe, keep, restart
+        self._change_model = change_model
         self._inbox = inbox
         self._paused_until_s: float | None = None
 
@@ -77,6 +91,8 @@ class Control:
         found = self._inbox.put(self._clock.monotonic(), message.topic, message.payload, message.retained)
         if isinstance(found, Refusal):
             self._refuse(found)
+        elif isinstance(found, UseModel):
+            self._change(found)
         elif found is not None:
             log.info("%s is asked for", found.command)
             self._publisher.answer(commands.response(self._topics, found, self._obey(found)))
@@ -87,6 +103,8 @@ class Control:
         for one in self._inbox.due(now_s):
             if isinstance(one, Refusal):
                 self._refuse(one)
+            elif isinstance(one, Install):
+                self._change(one)
             else:
                 self._apply(one)
         if self._paused_until_s is not None and now_s >= self._paused_until_s:
@@ -113,7 +131,13 @@ class Control:
         if self._pipeline.state == "paused" and self.paused() is None:
             self._pipeline.change("starting", None, self._clock.monotonic())
 
-    def _apply(self, setting: Setting) -> None:
+    def _change(self, what: UseModel | Install) -> None:
+        log.info("%s is asked for", what.command)
+        refusal = self._change_model(what)
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def _apply(self, setting: SetEnabled | SetThreshold) -> None:
         if isinstance(setting, SetEnabled):
             changed = self.settings.set_enabled(setting.on)
             self._publisher.retain(wire.enabled(self._topics, self.settings.enabled))

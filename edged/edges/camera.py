@@ -143,6 +143,10 @@ class CaptureCamera:
         """How often a JPEG picture was decoded, since the pictures have the format that they have."""
         return 0 if self._developer is None else self._developer.decoded
 
+    def rescale(self, least_scale: Callable[[int, int], float]) -> None:
+        """Makes pictures of another size from the next one on, see the constructor; between two `newest()`."""
+        self._least_scale, self._developer = least_scale, None
+
     def reopen(self, error: CameraError) -> None:
         """Has the source opened anew, as if it had failed with that error: what it delivers is no good.
 

@@ -26,12 +26,16 @@ class Numbering:
     Args:
         log: the id of the store that numbers.
         model: "name@" and the first eight characters of its hash.
+
+    Attributes:
+        model: of the next events; another one may take over.
+        last_seq: the number of the last one.
     """
 
     def __init__(self, clock: Clock, log: str, boot_id: str, model: str) -> None:
         self._clock = clock
         self._boot_id = boot_id
-        self._model = model
+        self.model = model
         self.log = log
         self.last_seq = 0
 
@@ -56,7 +60,7 @@ class Numbering:
             duration_s=decision.duration_s,
             reason=decision.reason,
             frame_age_ms=self._clock.age_ms(decision.t_s),
-            model=self._model,
+            model=self.model,
             t_s=decision.t_s,
             start_t_s=decision.start_t_s,
         )

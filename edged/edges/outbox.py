@@ -71,6 +71,10 @@ class SqliteOutbox:
         self._has_repeats = self._has_backlog = self._is_abandoned = False
         self._ages_due_s = clock.monotonic()
 
+    def use_model(self, model: str) -> None:
+        """The next events are of another model."""
+        self._numbering.model = model
+
     @property
     def set_aside(self) -> int:
         """How many events the broker refused for good, since the log began."""

@@ -66,7 +66,7 @@ class DurableOutbox:
                 path,
                 clock,
                 boot_id,
-                model,
+                self._model,
                 max_rows=max_rows,
                 max_bytes=max_bytes,
                 max_age_s=max_age_s,
@@ -75,8 +75,10 @@ class DurableOutbox:
             )
 
         self._path, self._clock, self._boot_id, self._open_store = path, clock, boot_id, open_store
+        self._model = model
         self._stored = stored
-        self._ring = MemoryOutbox(Numbering(clock, new_id(), boot_id, model), clock, RING_ROWS)
+        self._ring_numbering = Numbering(clock, new_id(), boot_id, model)
+        self._ring = MemoryOutbox(self._ring_numbering, clock, RING_ROWS)
         self._store: SqliteOutbox | None = None
         self._remains: list[SqliteOutbox] = []  # damaged ones, until what they have in memory is answered
         self._acknowledged_there = 0
@@ -94,6 +96,12 @@ class DurableOutbox:
     def acknowledged(self) -> int:
         """How many events the broker took since the start."""
         return self._acknowledged_there + sum(box.acknowledged for box in self._boxes())
+
+    def use_model(self, model: str) -> None:
+        """The next events are of another model."""
+        self._model = self._ring_numbering.model = model
+        if self._store:
+            self._store.use_model(model)
 
     def append(self, decisions: Sequence[Decision]) -> Sequence[Event]:
         """Numbers and keeps events: on the disk when it returns, or in the ring where the disk does not take them."""

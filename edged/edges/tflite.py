@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -171,8 +172,12 @@ def _stderr_to_log() -> Iterator[None]:
     """Takes what the runtime prints while it loads a model into the log.
 
     It writes to file descriptor 2 itself; a person who reads the terminal would take its INFO lines for a fault. A
-    pipe and no file: a full disk is no reason not to load a model. What does not fit into it is lost.
+    pipe and no file: a full disk is no reason not to load a model. What does not fit into it is lost. In another thread
+    than the main one the daemon runs meanwhile, and its journal goes the same way: there nothing is taken.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)

@@ -46,8 +46,11 @@ def write(store: Path, choices: Mapping[str, Choice]) -> None:
     durable.write(store / FILE_NAME, json.dumps(content, indent=1).encode())
 
 
-def remember(store: Path, name: str, version: str) -> None:
+def remember(store: Path, name: str, version: str, standing: str | None = None) -> None:
     """From now on this version; the one until now is the previous one.
+
+    Args:
+        standing: the version that the name stands for, where nobody chose it.
 
     Raises:
         OSError: it cannot be written.
@@ -55,7 +58,8 @@ def remember(store: Path, name: str, version: str) -> None:
     choices = read(store)
     known = choices.get(name)
     if known is None or known.version != version:
-        write(store, choices | {name: Choice(version, known.version if known else None)})
+        before = known.version if known else standing
+        write(store, choices | {name: Choice(version, before if before != version else None)})
 
 
 def object_in(path: Path) -> dict[str, object]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from edged.core import commands, wire
 from edged.core.commands import (
+    Install,
     Pause,
     Ping,
     Refusal,
@@ -28,6 +29,7 @@ from edged.core.commands import (
     SetEnabled,
     SetThreshold,
     Setting,
+    UseModel,
     parse,
     response,
 )
@@ -89,6 +91,8 @@ def answered(found: Request | Setting | Refusal, **data: Any) -> dict[str, Any]:
         ("pause", '{"transaction": 0, "seconds": 86400}', Pause(86400.0, 0)),
         ("resume", "{}", Resume()),
         ("restart", "", Restart()),
+        ("model", '{"name": "garden.animals_2-x"}', UseModel("garden.animals_2-x", None)),
+        ("model", '{"name": "x", "version": "1.0.0-rc.1+b_2", "transaction": 3}', UseModel("x", "1.0.0-rc.1+b_2", 3)),
     ],
 )
 def test_a_good_request(command: str, payload: str, request_: Request) -> None:
@@ -119,6 +123,7 @@ def test_a_response_carries_data() -> None:
         (TOPICS.threshold_set("cat"), "1.00", SetThreshold("cat", 1.0)),
         (TOPICS.threshold_set("dog_2"), "0.30000000000000004", SetThreshold("dog_2", 0.3)),
         (TOPICS.threshold_set("dog_2"), "000.65", SetThreshold("dog_2", 0.65)),
+        (TOPICS.update_set, "install", Install()),
     ],
 )
 def test_a_good_setting(topic: str, payload: str, setting: Setting) -> None:
@@ -173,11 +178,14 @@ def test_what_is_subscribed_to() -> None:
         "home/edged/porch/request/+",
         "home/edged/porch/enabled/set",
         "home/edged/porch/threshold/+/set",
+        "home/edged/porch/update/model/set",
     )
 
 
 # What is refused
 
+NEEDS_NAME = "name: expected the name of a model, found"
+NEEDS_VERSION = "version: expected a version such as 1.2.0, found"
 NEEDS_SEQ = f"from_seq: expected a whole number from 1 to {BIGGEST}, found"
 NEEDS_SECONDS = "seconds: expected a number from 1 to 86400, found"
 
@@ -229,8 +237,15 @@ NEEDS_SECONDS = "seconds: expected a number from 1 to 86400, found"
         ("pause", '{"seconds": 1e999, "transaction": 2}', f"{NEEDS_SECONDS} inf", 2),
         ("pause", '{"seconds": true}', f"{NEEDS_SECONDS} true", None),
         ("pause", '{"seconds": [60]}', f"{NEEDS_SECONDS} a list", None),
-        ("model", '{"name": "x", "version": "1", "transaction": 3}', "this version has no model command", 3),
-        ("model", "{", "this version has no model command", None),
+        ("model", "", f"{NEEDS_NAME} nothing; D/info has", None),
+        ("model", '{"name": "https://example.org/x", "transaction": 3}', f'{NEEDS_NAME} "https://example.org/x"', 3),
+        ("model", '{"name": "../x"}', f'{NEEDS_NAME} "../x"', None),
+        ("model", '{"name": "x@1"}', f'{NEEDS_NAME} "x@1"', None),
+        ("model", '{"name": 7}', f"{NEEDS_NAME} 7", None),
+        ("model", '{"name": "x", "version": "../1"}', f'{NEEDS_VERSION} "../1"; leave it out', None),
+        ("model", '{"name": "x", "version": 1.0}', f"{NEEDS_VERSION} 1.0", None),
+        ("model", '{"name": "x", "version": null}', f"{NEEDS_VERSION} null", None),
+        ("model", '{"name": "x", "url": "https://example.org"}', "but name and version and transaction", None),
     ],
 )
 def test_a_bad_request(command: str, payload: bytes | str, error: str, transaction: object) -> None:
@@ -246,7 +261,7 @@ def test_a_command_that_does_not_exist_is_answered_on_one_topic(command: str) ->
     found = asked(command, '{"transaction": "t"}')
     assert isinstance(found, Refusal)
     assert (found.command, found.transaction) == ("unknown", "t")
-    assert found.error.startswith("expected one of ping, replay, pause, resume, restart, found ")
+    assert found.error.startswith("expected one of ping, replay, pause, resume, restart, model, found ")
     assert response(TOPICS, found).topic == "home/edged/porch/response/unknown"
     answered(found)
 
@@ -305,7 +320,7 @@ def harmless(topic: str, payload: bytes, retained: bool = False) -> Request | Se
     assert found is None or isinstance(found, Request | Setting | Refusal)
     if found is not None:
         assert response(TOPICS, found).topic.removeprefix(TOPICS.root + "/response/") in (
-            *("ping", "replay", "pause", "resume", "restart", "model", "unknown", "enabled", "threshold"),
+            *("ping", "replay", "pause", "resume", "restart", "model", "unknown", "enabled", "threshold", "update"),
         )
         answered(found)
     return found
@@ -438,11 +453,14 @@ def test_reading_leaves_nothing_behind() -> None:
 # The page
 
 
+SETTINGS = ("D/enabled", "D/threshold/<rule>", "D/update/model")
+
+
 def test_the_page_has_every_command_and_key() -> None:
     page = PAGE.read_text(encoding="utf-8")
     named = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
     keys = {key for of in REQUESTS["$defs"].values() for key in of["properties"]}
-    assert set(named) == {*REQUESTS["$defs"], *keys, *schema("response")["required"], "D/enabled", "D/threshold/<rule>"}
+    assert set(named) == {*REQUESTS["$defs"], *keys, *schema("response")["required"], *SETTINGS}
     assert sorted(name for name in set(named) if named.count(name) > 1) == ["transaction"]  # asked and answered
 
 

@@ -87,7 +87,7 @@ def test_keys_are_those_that_were_promised(rules: list[Rule], commands: bool) ->
     made = body(discovery(rules, commands=commands))["cmps"]
     kinds = ("occupancy", "event", "start", "end", *(["threshold"] if commands else []))
     ruled = {f"{kind}_{one.name}" for kind in kinds for one in rules}
-    assert set(made) == ruled | {"pipeline"} | HEALTH_KEYS | (CONTROLS if commands else set())
+    assert set(made) == ruled | {"pipeline", "model"} | HEALTH_KEYS | (CONTROLS if commands else set())
     for key, component in made.items():
         if component["p"] == "device_automation":
             assert "uniq_id" not in component
@@ -116,7 +116,7 @@ def test_every_component_says_its_qos_and_only_events_their_availability() -> No
 
 def test_no_component_could_carry_a_picture() -> None:
     assert {component["p"] for component in components(rule()).values()} == {
-        *("binary_sensor", "event", "number", "device_automation", "switch", "sensor", "button")
+        *("binary_sensor", "event", "number", "device_automation", "switch", "sensor", "button", "update")
     }
 
 
@@ -128,7 +128,7 @@ def test_only_what_is_not_retained_expires() -> None:
 @pytest.mark.parametrize("commands", [True, False])
 def test_topics_are_those_of_the_device(commands: bool) -> None:
     made = components(rule(), rule("dog"), commands=commands)
-    states = {TOPICS.pipeline, TOPICS.health}
+    states = {TOPICS.pipeline, TOPICS.health, TOPICS.update}
     asked = set()
     for name in ("cat", "dog"):
         states |= {TOPICS.state(name), TOPICS.event(name)}
@@ -137,10 +137,15 @@ def test_topics_are_those_of_the_device(commands: bool) -> None:
             asked.add(TOPICS.threshold_set(name))
     if commands:
         states.add(TOPICS.enabled)
-        asked |= {TOPICS.enabled_set, TOPICS.request("restart")}
+        asked |= {TOPICS.enabled_set, TOPICS.update_set, TOPICS.request("restart")}
     words = ("stat_t", "t", "json_attr_t")
     assert {component[word] for component in made.values() for word in words if word in component} == states
     assert {component["cmd_t"] for component in made.values() if "cmd_t" in component} == asked
+
+
+def test_the_newest_model_can_be_installed_where_the_device_listens() -> None:
+    assert components()["model"]["pl_inst"] == "install"
+    assert {"cmd_t", "pl_inst"} & set(components(commands=False)["model"]) == set()
 
 
 def test_a_rule_without_a_title_has_its_name() -> None:

@@ -19,7 +19,7 @@ ATTIC_DISCOVERY = "homeassistant/device/edged_attic/config"
 COMPONENTS = {"occupancy_cat": {"p": "binary_sensor"}, "event_cat": {"p": "event"}}
 RULES = ("state/cat", "threshold/cat", "state/dog", "threshold/dog")
 EVERYTHING = [
-    *(f"edged/porch/{name}" for name in (*RULES, "availability", "pipeline", "enabled")),
+    *(f"edged/porch/{name}" for name in (*RULES, "availability", "pipeline", "enabled", "update/model")),
     DISCOVERY,
     "edged/porch/info",
 ]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.core import wire
+from edged.core.activation import Record
 from edged.core.problems import Problem
 from edged.core.stats import Percentiles
 from edged.core.types import Event, Message, Rule, WallTime
@@ -92,6 +93,7 @@ def info(rules: list[Rule], **changes: Any) -> Message:
         "log": "01JC0000000000000000000000",
         "last_exit": {"code": 1, "reason": "the model's output is not a number"},
         "model": model(),
+        "activation": Record("settled", "toy", "1", None, None, NOW),
         "rules": rules,
         "settings": {
             "fps": 10,
@@ -235,7 +237,19 @@ def test_with_every_problem_at_once_sentences_are_cut_and_the_payload_stays_smal
 def test_info_says_what_runs_and_nothing_of_where() -> None:
     payload = body(info([rule("cat"), rule("dog"), rule("kitten", label="cat")]))
     assert set(payload) == {
-        *("schema", "version", "board", "boot_id", "log", "last_exit", "model", "labels", "rules", "settings")
+        *(
+            "schema",
+            "version",
+            "board",
+            "boot_id",
+            "log",
+            "last_exit",
+            "model",
+            "activation",
+            "labels",
+            "rules",
+            "settings",
+        )
     }
     assert payload["labels"] == ["cat", "dog"]
     assert payload["model"] == {"name": "toy", "version": "1", "sha256": "ab12cd34" * 8}

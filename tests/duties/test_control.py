@@ -6,7 +6,8 @@ import json
 import random
 from typing import Any
 
-from edged.core import wire
+from edged.core import commands, wire
+from edged.core.commands import Install, Refusal, UseModel
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
 from edged.core.ratelimit import Inbox
@@ -38,11 +39,12 @@ class Device:
         )  # fmt: skip
         self.kept: list[Any] = []
         self.restarts = 0
+        self.changes: list[UseModel | Install] = []
         self.control = Control(
             self.clock, TOPICS, Settings(RULES), Decider(RULES, ("cat", "circle")), self.pipeline, self.outbox,
             self.publisher, Inbox(TOPICS, ("cat", "circle")),
             describe=lambda: Message(TOPICS.info, b"{}", 1, retain=True), keep=self.kept.append,
-            restart=self._restart,
+            restart=self._restart, change_model=self._change_model,
         )  # fmt: skip
         self.publisher.on_received = self.control.received
         self.control.start()
@@ -50,6 +52,10 @@ class Device:
             self.broker.up()
             self.turn(20)
         self.broker.sent.clear()
+
+    def _change_model(self, what: UseModel | Install) -> Refusal | None:
+        self.changes.append(what)
+        return None if len(self.changes) == 1 else commands.refused(what, "one is enough")
 
     def _restart(self) -> None:
         self.restarts += 1
@@ -171,3 +177,18 @@ def test_a_retained_message_is_no_request() -> None:
     device.control.received(Received(TOPICS.enabled_set, b"OFF", retained=True))
     device.turn(5, 2.0)
     assert (device.restarts, device.control.paused()) == (0, None)
+
+
+def test_a_wish_for_another_model_is_answered_by_whoever_deals_with_it() -> None:
+    device = Device()
+    assert device.ask("model", b'{"name": "toy", "version": "2"}') == []
+    assert device.ask("model", b'{"name": "toy", "transaction": 1}')[0]["error"] == "one is enough"
+    device.broker.receive(TOPICS.update_set, b"install")
+    device.turn(3, 2.0)
+    assert device.changes == [UseModel("toy", "2"), UseModel("toy", None, 1), Install()]
+    answers = [json.loads(body) for body in device.said(TOPICS.response("update"))]
+    assert [answer["error"] for answer in answers] == ["one is enough"]
+    device.broker.receive(TOPICS.update_set, b"INSTALL")
+    device.turn(3, 2.0)
+    assert len(device.changes) == 3
+    assert "expected the word install" in device.said(TOPICS.response("update"))[-1].decode()

@@ -135,6 +135,18 @@ def test_another_size_after_an_opening(clock):
         assert held.max() == 50
 
 
+def test_a_model_that_needs_larger_pictures_gets_them_from_the_next_one_on(clock):
+    source = ScriptedSource(PictureFormat(*SIZE, "jpeg"))
+    camera = CaptureCamera(source, clock, 10.0, least_scale=lambda *_: 0.25)
+    sizes = []
+    with watching(camera, source):
+        for index, scale in enumerate((0.25, 1.0, 0.5)):
+            camera.rescale(lambda *_, scale=scale: scale)
+            source.feed((100.0 + index, jpeg(flat(90))))
+            sizes.append(camera.newest(0.0).pixels.shape[:2])
+    assert sizes == [(12, 16), (48, 64), (24, 32)]
+
+
 class EndlessSource(ScriptedSource):
     """A picture whenever it is asked."""
 

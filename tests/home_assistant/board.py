@@ -13,6 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edged.core import homeassistant, wire
+from edged.core.activation import Record
 from edged.core.problems import Problem
 from edged.core.types import Event, Message, PipelineState, Rule, State, WallTime
 from tests.fakes import condition
@@ -48,7 +49,7 @@ class Board:
     async def __aexit__(self, *_: object) -> None:
         """Leaves nothing behind, as `edged forget` does."""
         await self.say(homeassistant.removal(self.device, discovery_prefix="homeassistant"))
-        topics = [self.topics.availability, self.topics.pipeline, self.topics.enabled]
+        topics = [self.topics.availability, self.topics.pipeline, self.topics.enabled, self.topics.update]
         topics += [topic(rule.name) for rule in self.rules for topic in (self.topics.state, self.topics.threshold)]
         for topic in topics:
             await self.say(Message(topic, b"", 1, retain=True))
@@ -64,7 +65,8 @@ class Board:
         client.on_message = lambda *given: self.asked.append((given[2].topic, given[2].payload.decode()))
         client.connect("127.0.0.1", self._port, clean_start=True, properties=session)
         client.loop_start()
-        for topic in (self.topics.enabled_set, self.topics.threshold_set("+"), self.topics.request("+"), BIRTH_TOPIC):
+        sets = (self.topics.enabled_set, self.topics.threshold_set("+"), self.topics.update_set)
+        for topic in (*sets, self.topics.request("+"), BIRTH_TOPIC):
             client.subscribe(topic, qos=1)
         await self.announce()
         await self.pipeline("starting")
@@ -72,6 +74,7 @@ class Board:
             await self.state(rule.name, "unknown")
             await self.say(wire.threshold(self.topics, rule.name, rule.score_threshold))
         await self.say(wire.enabled(self.topics, True))
+        await self.update("1.0.0")
         await self.say(wire.availability(self.topics, wire.ONLINE))
         await self.health()
 
@@ -119,6 +122,11 @@ class Board:
 
     async def enabled(self, on: bool) -> None:
         await self.say(wire.enabled(self.topics, on))
+
+    async def update(self, version: str, newest: str | None = None, *, preparing: bool = False) -> None:
+        previous = version if preparing else None
+        record = Record("preparing" if preparing else "settled", "toy", version, previous, None, now())
+        await self.say(wire.update(self.topics, record, newest or version))
 
     async def threshold(self, rule: str, value: float) -> None:
         await self.say(wire.threshold(self.topics, rule, value))

@@ -123,6 +123,22 @@ async def detection_can_be_switched_off_and_on_again(home: Home, port: int) -> N
             assert home.state("switch", "occupancy_cat") == "unknown"
 
 
+async def a_model_can_be_installed_and_nothing_else_comes_of_it(home: Home, port: int) -> None:
+    async with Board(port, "updated", [CAT]) as board:
+        await appear(home, board)
+        await seen(home, board, "model", "off")
+        await board.update("1.0.0", "1.1.0")
+        await seen(home, board, "model", "on")
+        await home.call("updated", "model", "install")
+        await until(lambda: board.asked, "the command")
+        assert board.asked.pop() == ("edged/updated/update/model/set", "install")
+        await board.update("1.0.0", "1.1.0", preparing=True)
+        await until(lambda: home.attributes("updated", "model")["in_progress"] is True, "progress")
+        await board.update("1.1.0")
+        await seen(home, board, "model", "off")
+        assert home.attributes("updated", "model")["installed_version"] == "1.1.0"
+
+
 async def threshold_and_restart_ask_the_device(home: Home, port: int) -> None:
     async with Board(port, "asked", [CAT]) as board:
         await appear(home, board)

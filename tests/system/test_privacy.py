@@ -270,9 +270,9 @@ camera_memory.MemorySource.__init__ = init
 """
 GOLDEN = """
 from pathlib import Path
-from edged import keeping
-assert keeping._golden
-keeping._golden = lambda package: [(Path(file), {{}}, 0.02) for file in {files!r}]
+from edged import proving
+assert proving._golden
+proving._golden = lambda package: [proving.Picture(Path(file), {{"circle": 0.5}}, 1.0) for file in {files!r}]
 """
 
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from edged.modelstore import bundled, signature
+from edged.modelstore import bundled, remembered, signature
 from tests.conftest import EMULATED
 from tests.daemon import Daemon, edged, write_config
 from tests.drawn import story_clip
@@ -47,16 +47,23 @@ def test_a_signed_model_runs_and_no_older_one_after_it(tmp_path, mosquitto, pref
     assert run()[0] == 0
     assert json.loads((state / "models" / "trust.json").read_text()) == {public: {"mine": "2.0.0"}}
 
-    # An older one, as well signed as the other, is not taken, whatever becomes of the newer one.
+    # An older one, as well signed as the other, is not taken. What is on probation does not count yet.
     model("add", package(tmp_path / "1", key, "2.1.0"))
     assert run()[0] == 0
     model("add", package(tmp_path / "0", key, "1.0.0"))
     done = edged("model", "use", "--config", config, "mine@1.0.0", state=state)
     assert done.returncode == 78
-    assert "is older than 2.1.0, which was accepted" in done.stderr
+    assert "is older than 2.0.0, which was accepted" in done.stderr
 
+    # What lost its signature does not run: the one before does, as long as that is good.
     (state / "models" / "mine@2.1.0" / "model.sig").unlink()
+    model("use", "mine@2.0.0")
+    remembered.remember(state / "models", "mine", "2.1.0")
+    code, said = run()
+    assert code == 0
+    assert "mine 2.1.0 is not used, 2.0.0 is: model mine 2.1.0 is not signed" in said
+    (state / "models" / "mine@2.0.0" / "model.sig").unlink()
     code, said = run()
     assert code == 78
-    assert "mine 2.1.0 is not signed" in said
+    assert "mine 2.0.0 is not signed" in said
     assert "Traceback" not in said

@@ -20,5 +20,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Judges, verifies, loads, tests, and remembers."""
     package = keeper(args).use(args.model, args.downgrade)
-    print(f"model {package.name} is version {package.version} from the next start of edged on")
+    print(f"model {package.name} is version {package.version} from now on; a running edged tries it within seconds")
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edged import parts, trusted
 from edged.config import CameraTable, Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
+from edged.core.detections import Detections, check_outputs
 from edged.core.errors import CameraError, ModelError
 from edged.core.labels import fit_model
 from edged.core.types import ModelSpec, Region
@@ -137,13 +138,16 @@ def open_model(
     judge = trust.judge if trust is not None else None
     package = load_package(find(name, model_folders(root or state_root()), judge))
     interpreter = Interpreter(package.model_path, threads)
-    needed = max(package.scores_output, package.embedding_output or 0) + 1
+    told = package.scores_output
+    if isinstance(told, Detections):
+        check_outputs(package.name, told, interpreter.outputs)
+    scores = told.scores if isinstance(told, Detections) else told
+    needed = max(scores, package.embedding_output or 0) + 1
     if len(interpreter.outputs) < needed:
         raise ModelError(
             f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
-            f"{len(interpreter.outputs)}; correct [embedding]"
+            f"{len(interpreter.outputs)}; correct scores of [output], or [embedding]"
         )
-    output = interpreter.outputs[package.scores_output]
     spec = fit_model(
         package.name,
         package.version,
@@ -154,7 +158,8 @@ def open_model(
         package.activation,
         package.background,
         interpreter.input,
-        output,
+        interpreter.outputs[scores],
+        detects=isinstance(told, Detections),
     )
     return package, interpreter, spec
 

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edged.core.errors import ModelError
 from edged.core.types import Activation, Color, Fit
@@ -25,12 +25,6 @@ class Table(BaseModel):
     """What every table has in common: nothing unknown, nothing converted, nothing changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-
-def _classifier(task: str) -> str:
-    if task == "detect":
-        raise ValueError('this version runs classifiers (task = "classify"), this model is a detector')
-    return task
 
 
 def whole(value: object) -> object:
@@ -61,6 +55,7 @@ def _unique(members: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Index = Annotated[int, Field(ge=0)]
 Channels = Field(min_length=1, max_length=3)
 Members = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
 Inside = Annotated[str, AfterValidator(_inside)]
@@ -79,16 +74,20 @@ class InputTable(Table):
 
 
 class OutputTable(Table):
-    """[output]: how a raw output becomes a score in 0..1."""
+    """[output]: how a raw output becomes a score in 0..1, and which output of several holds what."""
 
     activation: Activation
-    background: Annotated[int | None, Field(ge=0)] = None
+    background: Index | None = None
+    boxes: Index | None = None
+    classes: Index | None = None
+    scores: Index | None = None
+    count: Index | None = None
 
 
 class EmbeddingTable(Table):
     """[embedding]: which output holds pooled features."""
 
-    output: Annotated[int, Field(ge=0)]
+    output: Index
 
 
 class Manifest(Table):
@@ -97,7 +96,7 @@ class Manifest(Table):
     schema_version: Annotated[Literal[1], BeforeValidator(whole)] = Field(alias="schema")
     name: Name
     version: Version
-    task: Annotated[Literal["classify", "detect"], AfterValidator(_classifier)]
+    task: Literal["classify", "detect"]
     licence: Line
     source: Line
     expires: datetime.date | None = None
@@ -106,6 +105,17 @@ class Manifest(Table):
     output: OutputTable
     embedding: EmbeddingTable | None = None
     groups: dict[Line, Members] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> Manifest:
+        told = self.output
+        if self.task == "classify" and not told.boxes is told.classes is told.count is None:
+            raise ValueError('output: boxes, classes and count are of a detector, task = "detect"')
+        if self.task == "detect" and (told.activation != "none" or told.background is not None or self.embedding):
+            raise ValueError('task: a detector has activation = "none", no background and no [embedding]')
+        if told.scores is not None and self.embedding is not None and self.embedding.output == told.scores:
+            raise ValueError("output.scores and embedding.output are the same output")
+        return self
 
 
 def read(folder: Path) -> Manifest:
@@ -134,6 +144,18 @@ def read(folder: Path) -> Manifest:
         raise ModelError(f"{path}: not valid TOML: {error}") from None
 
 
+def made(**told: Any) -> Manifest:
+    """A manifest of what was found out about a model.
+
+    Raises:
+        ModelError: it would be none: all problems in one sentence.
+    """
+    try:
+        return Manifest.model_validate(told)
+    except ValidationError as error:
+        raise ModelError("; ".join(sentences(error))) from None
+
+
 def tuples(value: Any) -> Any:
     """A document with its lists as tuples, which is how the tables here are strict about them."""
     if isinstance(value, dict):
@@ -152,5 +174,5 @@ def sentences(error: ValidationError) -> list[str]:
     for one in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) if re.fullmatch(r"[\w.\[\]/ -]+", str(part)) else repr(part) for part in one["loc"])
         said = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
-        clauses.append(f"{key}: {_WORDS.get(one['type'], said[:1].lower() + said[1:])}")
+        clauses.append(f"{key}{': ' if key else ''}{_WORDS.get(one['type'], said[:1].lower() + said[1:])}")
     return clauses

@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edged import adoption, app
+from edged import adoption
 from edged.adoption import Assumption, Options, Question, Unanswered
 from edged.adoption.archive import read_labels, view
 from edged.core.errors import ModelError, RunError
+from edged.edges.model_trial import try_out
 from edged.keeping import Keeper
 from edged.modelstore import bundled, manifest, package
 from edged.modelstore.rendering import render
-from edged.modelstore.store import AT, versions
+from edged.modelstore.store import AT, available, versions
 
 __all__ = [
     "Adopted",
@@ -90,18 +91,20 @@ def _made(path: Path, options: Options, keeper: Keeper, root: Path) -> Adopted:
     with view(model) as data:
         graph = adoption.Graph.read(data, brought.place)
     proposal = adoption.propose(brought, graph, options)
-    if (bundled() / proposal.name).exists():
+    if proposal.name in available([bundled()]):
         raise ModelError(f"{proposal.name} is the name of a model that ships with edged; give it another: --name NAME")
-    folder = root / proposal.name
-    folder.mkdir()
-    model.rename(folder / package.MODEL)
-    (folder / package.LABELS).write_text("".join(f"{one}\n" for one in proposal.labels), encoding="utf-8")
-    told = _manifest(proposal, folder, options.version or FIRST_VERSION)
+    labels = root / package.LABELS
+    labels.write_text("".join(f"{one}\n" for one in proposal.labels), encoding="utf-8")
+    told = _manifest(proposal, root, options.version or FIRST_VERSION)
     there = versions(told.name, [keeper.store])
     same = _same(told, there, options.version)
     if same is None and options.version is None:
         told = told.model_copy(update={"version": _next(list(there))})
     told = same or told
+    folder = root / told.name  # a name that the manifest took, so it leads nowhere else
+    folder.mkdir()
+    model.rename(folder / package.MODEL)
+    labels.rename(folder / package.LABELS)
     (folder / manifest.FILE_NAME).write_text(render(told), encoding="utf-8")
     return Adopted(folder, told.name, told.version, told.task, same is not None, proposal.assumptions)
 
@@ -162,13 +165,13 @@ def keep_folder(found: Adopted, target: Path) -> None:
 
 
 def scores_of(found: Adopted, picture: Path, top: int) -> list[tuple[str, float]]:
-    """The best labels of a picture, as `edged classify` would give them.
+    """The best labels of a picture, as `edged classify` gives them; whatever the model does, this process lives on.
 
     Raises:
         ModelError: the model cannot be run.
         CameraError: the file is no picture.
     """
-    return app.still_classifier(str(found.folder / package.MODEL))(picture, top)
+    return try_out(found.folder / package.MODEL, picture, top)
 
 
 def own_picture() -> Path:

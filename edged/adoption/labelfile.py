@@ -107,10 +107,11 @@ def for_classifier(file: LabelFile, classes: int, background: int | None = None)
         names.insert(place, "background")
         notes.append(f"one fewer than outputs: a background class is {'first' if not place else f'class {place}'}")
     if len(names) != classes and not (classes == 1 and len(names) == 2):
+        outputs = f"{classes} {'output' if classes == 1 else 'outputs'}"
+        hint = ", or --background 0 where the first output is a background" if len(names) == classes - 1 else ""
         raise ModelError(
-            f"{file.place}: has {len(names)} labels and the model {classes} outputs; give the label file that belongs "
-            "to this model (--labels FILE)"
-            + (", or --background 0 where the first output is a background" if len(names) == classes - 1 else "")
+            f"{file.place}: has {_counted(names)} and the model {outputs}; give the label file that belongs to this "
+            f"model (--labels FILE){hint}"
         )
     return _finished(names, notes, background, stands_for_background=True)
 
@@ -136,10 +137,14 @@ def for_detector(file: LabelFile, columns: int | None = None) -> Labels:
             names += [""] * (columns - 1 - len(names))
         if len(names) not in (columns - 1, columns):
             raise ModelError(
-                f"{file.place}: has {len(names)} labels and the model {columns - 1} classes; expected a line for each, "
+                f"{file.place}: has {_counted(names)} and the model {columns - 1} classes; expected a line for each, "
                 "??? where a class has no name, or numbered lines (--labels FILE)"
             )
     return _finished(names, notes, None, stands_for_background=False)
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} {'label' if len(names) == 1 else 'labels'}"
 
 
 def _finished(names: list[str], notes: list[str], background: int | None, *, stands_for_background: bool) -> Labels:
@@ -148,6 +153,7 @@ def _finished(names: list[str], notes: list[str], background: int | None, *, sta
         background = next((index for index, name in enumerate(names) if name.lower() in BACKGROUNDS), None)
     counts: dict[str, int] = {}
     done: dict[str, None] = {}
+    again = 0
     for index, name in enumerate(names):
         nameless = name.lower() in NAMELESS
         first = own = "background" if index == background and nameless else f"class {index}" if nameless else name
@@ -155,7 +161,8 @@ def _finished(names: list[str], notes: list[str], background: int | None, *, sta
             counts[first] = counts.get(first, 1) + 1
             own = f"{first} ({counts[first]})"
         done[own] = None
-    again, guessed = sum(counts.values()) - len(counts), bool(notes)
+        again += own != first
+    guessed = bool(notes)
     unnamed = sum(name.lower() in NAMELESS and index != background for index, name in enumerate(names))
     notes += [f"those without a name are called after their number ({unnamed})"] if unnamed else []
     notes += [f"those of a name that was taken have a number behind it ({again})"] if again else []

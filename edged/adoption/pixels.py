@@ -97,12 +97,12 @@ def _fit(options: Options, kind: Kind, *, detects: bool) -> tuple[Fit, Assumptio
 
 def _normalization(graph: Graph, metadata: Metadata, kind: Kind, options: Options, channels: int) -> Found | None:
     spec = graph.inputs[0].spec
+    if spec.dtype != "float32" and spec.quantization is None:
+        raise ModelError(f"the {spec.dtype} input has no scale; quantize the model again")
     if options.mean or options.std:
         return _said(options, channels)
     if spec.quantization is not None:
         return _of_quantized(spec.dtype, spec.quantization, channels)
-    if spec.dtype != "float32":
-        raise ModelError(f"the {spec.dtype} input has no scale; quantize the model again")
     if len(metadata.mean) in (1, channels) and len(metadata.std) in (1, channels):
         return metadata.mean, metadata.std, "its metadata say so", True
     first = graph.quantized

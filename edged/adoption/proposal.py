@@ -156,7 +156,7 @@ def _label_file(brought: Brought, metadata: Metadata, options: Options) -> Label
         for name in options.labels:
             if not name.strip() or not name.isprintable():
                 raise ModelError(f"--label {name!r}: cannot be shown; expected the name of a class")
-        return LabelFile(tuple(" ".join(one.split()) for one in options.labels), False, "as you say")
+        return LabelFile(tuple(" ".join(one.split()) for one in options.labels), False, "--label")
     if options.labels_text is not None:
         return LabelFile.parse(options.labels_text, options.labels_place)
     for _, name in metadata.label_files:

@@ -26,7 +26,7 @@ SIGNATURE = {"boxes": "output_3", "classes": "output_2", "scores": "output_1", "
 
 def is_row(spec: TensorSpec) -> bool:
     """Whether an output is one row of numbers, as a classifier's is."""
-    return math.prod(spec.shape) == max(spec.shape, default=0)
+    return bool(spec.shape) and math.prod(spec.shape) == spec.shape[-1]
 
 
 def detections(graph: Graph, metadata: Metadata, options: Options) -> tuple[Detections, Assumption] | None:

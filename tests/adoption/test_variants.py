@@ -28,6 +28,7 @@ SCORES = {
     "int8": ("int8", (1 / 256, -128)),
     "an odd scale": ("uint8", (0.0047, 3)),
 }
+MIXED = [(source, output, (3, 1)[(a + b) % 2]) for a, source in enumerate(QUANTIZED) for b, output in enumerate(SCORES)]
 LOGITS = {"float": ("float32", None), "int8": ("int8", (0.0731, -11)), "an odd scale": ("uint8", (0.21, 140))}
 
 
@@ -46,9 +47,7 @@ def odd(output: tuple[str, tuple[float, int] | None]) -> float:
     return 0.01 + (0.0 if output[1] is None else min(output[1][0], 0.06))
 
 
-@pytest.mark.parametrize("output", SCORES)
-@pytest.mark.parametrize("source", QUANTIZED)
-@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize(("source", "output", "channels"), MIXED)
 def test_quantized_inputs_and_scores_of_every_kind(edged, source, output, channels):
     dtype, quantization, mean, std = QUANTIZED[source]
     made = Classifier(

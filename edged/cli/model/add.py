@@ -61,16 +61,18 @@ def _adopt(args: argparse.Namespace, ours: Keeper) -> int:
 def _finish(args: argparse.Namespace, ours: Keeper, found: adopting.Adopted) -> int:
     from edged import adopting
 
+    picture = args.picture or adopting.own_picture()
+    # Before a word: what cannot be run is one sentence and nothing else.
+    top = adopting.scores_of(found, picture, TOP) if args.picture or picture.is_file() else []
     kind = "detector" if found.task == "detect" else "classifier"
     print(f"{args.model}: a {kind}, taken as")
     for line in bare.lines(found.assumptions):
         print(f"  {line}")
-    picture = args.picture or adopting.own_picture()
-    shown = args.picture or f"a picture of edged's own, {picture.name} (yours: --picture FILE)"
-    if args.picture or picture.is_file():
-        print(f"on {shown}")
-        for label, score in adopting.scores_of(found, picture, TOP):
-            print(f"  {score:7.2%}  {label}")
+    if top:
+        own = f"a picture of edged's own, {picture.name} (yours: --picture FILE)"
+        print(f"on {args.picture or own}")
+    for label, score in top:
+        print(f"  {score:7.2%}  {label}")
     if args.into is not None:
         adopting.keep_folder(found, args.into)
         print(f"wrote {args.into}; install it with: edged model add {args.into}")

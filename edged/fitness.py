@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged import parts, trusted
-from edged.config import CameraTable, Config, Finding, Outline, outline, read, refusal, resolve, unknown_labels
+from edged.config import (
+    ROOTS,
+    CameraTable,
+    Config,
+    Finding,
+    Lent,
+    Outline,
+    outline,
+    read,
+    refusal,
+    resolve,
+    unknown_labels,
+)
 from edged.core.detections import Detections, check_outputs
 from edged.core.errors import CameraError, ModelError
 from edged.core.labels import fit_model
@@ -44,17 +56,20 @@ class Fitness:
     picture_px: tuple[int, int] | None
 
 
-def load(path: Path, warn: Callable[[str], None], root: Path | None = None) -> tuple[Config, Fitted]:
+def load(
+    path: Path, warn: Callable[[str], None], root: Path | None = None, lent: Lent = ROOTS
+) -> tuple[Config, Fitted]:
     """A configuration, and everything that can be known of it before the start.
 
     Args:
         warn: takes each warning; nothing of it stops the daemon.
         root: the state root, `state_root()` where it is left out.
+        lent: where the service that runs it has its credentials from.
 
     Raises:
         ConfigError: every problem of the file and of what it names, one line each, in the file's order.
     """
-    reading = read(path)
+    reading = read(path, lent)
     for warning in reading.config.warnings if reading.config else ():
         warn(warning)
     fitness = examine(reading.outline, root)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import app, trusted
+from edged import app, trusted, usage
 from edged.config import Config
 from edged.core.errors import CameraError, ModelError, RunError
 from edged.core.stats import Ring
@@ -22,7 +22,7 @@ from edged.core.types import FULL, Frame, Region
 from edged.edges.camera_file_stills import read_still
 from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import TfliteClassifier
-from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove
+from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
 from edged.modelstore.installation import changing
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
@@ -67,11 +67,14 @@ class Keeper:
     Args:
         config: whose keys and policy hold; None: none.
         root: the state root, `state_root()` where it is left out.
+        services: the folder with the configurations that share the state root, as `usage` knows it where it is left
+            out.
     """
 
-    def __init__(self, config: Config | None, root: Path | None = None) -> None:
+    def __init__(self, config: Config | None, root: Path | None = None, services: Path | None = None) -> None:
         self._config = config
         self._root = root or state_root()
+        self._services = services or usage.services_of(self._root)
         self.trust: Trust = trusted.trust(config.model if config else None, self._root)
         self.store = self._root / "models"
         self._folders = app.model_folders(self._root)
@@ -121,16 +124,28 @@ class Keeper:
         self._heed(self.trust.trouble_of_signature(folder))
         self.test(str(folder.absolute() / "model.tflite"))
         with self._writing():
-            return install(folder, self.store)
+            return install(folder, self.store, usage.kept(self._config, self._services, self._root))
 
     def verify(self, name: str) -> tuple[Package, str | None]:
-        """The package, every hash of it verified, and who signed it.
+        """The package, every hash of it verified, and who signed it. Its age is for `use` and the start to judge.
+
+        Args:
+            name: a name in the store, or a path. A name alone is the version that it stands for; where none is
+                allowed, the one that it would stand for if all were.
 
         Raises:
-            ModelError: something is not as it should be.
+            ModelError: something is not as it should be: a file, a signature that is not good, or under `require` one
+                that is missing or nobody's who is trusted.
         """
-        package = app.open_model(name, 1, self._root, self.trust)[0]
-        return package, self.trust.signed_by(package.folder)
+        try:
+            folder = find(name, self._folders, self.trust.judge)
+        except ModelError:
+            folder = find(name, self._folders)
+        signature.signer(folder)
+        if self.trust.policy == "require" and (trouble := self.trust.trouble_of_signature(folder)) is not None:
+            raise ModelError(trouble)
+        package = app.open_model(str(folder.absolute()), 1, self._root)[0]
+        return package, self.trust.signed_by(folder)
 
     def test(self, name: str) -> Package:
         """Loads a model and runs its golden pictures.
@@ -178,12 +193,16 @@ class Keeper:
                 f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
                 f"away and install it with: edged model add FOLDER"
             )
+        wrong = None if statement is None else self.trust.trouble_of_statement(folder, statement)
+        if wrong is not None:  # under every policy, and also where none is needed: it is not what it was given for
+            raise ModelError(wrong)
         self._heed(self.trust.trouble(folder, statement))
+        is_lowered = self.trust.is_lowered_by(folder, statement)
         package = self.test(name)
         with self._writing():
             with changing(self.store):
                 remembered.remember(self.store, package.name, package.version)
-            self.trust.accept(folder, lower=statement is not None)
+            self.trust.accept(folder, lower=is_lowered)
         return package
 
     def _heed(self, trouble: str | None) -> None:
@@ -215,7 +234,7 @@ class Keeper:
         """Takes one version of a model out of the store, or all of them.
 
         Raises:
-            ModelError: there is none such, or one of them is in use.
+            ModelError: there is none such, one of them is in use, or it is not known what is.
             RunError: the store cannot be written.
         """
         stem, at, _ = name.partition(AT)
@@ -224,12 +243,15 @@ class Keeper:
         if not going:
             find(name, self._folders)
             raise ModelError(f"model {name} was not installed by `edged model`, and is not removed by it")
-        configured = self._config is not None and self._config.model.name == stem
+        for use in usage.uses(self._config, self._services, self._root):
+            if use.folder in {path.resolve() for path in going}:
+                raise ModelError(
+                    f"model {use.folder.name} is in use: [model] name = {use.name!r} of {use.path} stands for it; use "
+                    "another version first (edged model use NAME@VERSION), or name another model there"
+                )
         choices = remembered.read(self.store)
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
-        if configured and len(going) == len(installed) and not versions(stem, self._folders[1:]):
-            raise ModelError(f"model {stem} is the one of [model] name, and nothing would be left of it")
         with self._writing():
             if not at and choices.pop(stem, None) is not None:
                 with changing(self.store):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -98,12 +100,61 @@ def test_a_configuration_that_cannot_be_used(lock, tmp_path, capsys):
     assert "there is no such file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("unit", ["mosquitto", "edged@a/b", "edged2"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("mosquitto", "edged@a/b", "edged2", "edged@", "edged@..", "edged@."),
+        *("edged@a b", "edged@a\nb", "edged@-x", "edged@é"),
+    ],
+)
 def test_another_service_is_none_of_its_business(lock, unit, capsys):
     with pytest.raises(SystemExit) as ended:
         lock.main([unit])
     assert ended.value.code == 2
     assert f"expected edged or edged@NAME, found {unit}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["garden", "Garden.2", "back-yard_1", r"a\x20b"])
+def test_what_systemd_takes_for_an_instance_is_one(lock, configuration, tmp_path, name):
+    assert lock.main([*configuration("v4l2:/dev/video0", "192.0.2.7"), f"edged@{name}"]) == 0
+    assert (tmp_path / f"units/edged@{name}.service.d/30-lock.conf").is_file()
+
+
+def test_the_new_lock_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    lock, configuration, tmp_path, monkeypatch
+):
+    drop_in = tmp_path / "units" / "edged.service.d" / "30-lock.conf"
+    lock.main(configuration("v4l2:/dev/video0", "192.0.2.7"))
+    old = drop_in.read_text(encoding="utf-8")
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        synced.append((path, None if path.is_dir() else path.read_text(), drop_in.read_text(encoding="utf-8")))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    lock.main(configuration("v4l2:/dev/video0", "192.0.2.8"))
+    new = drop_in.read_text(encoding="utf-8")
+    assert new == old.replace("192.0.2.7", "192.0.2.8")
+    ((file, content, before), *folders) = synced
+    assert (file.parent, content, before) == (drop_in.parent, new, old)
+    assert not file.name.endswith(".conf")
+    assert folders == [(drop_in.parent, None, new), (drop_in.parent.parent, None, new)]
+
+
+def test_a_lock_that_cannot_be_written_leaves_the_old_one(lock, configuration, tmp_path, monkeypatch, capsys):
+    lock.main(configuration("v4l2:/dev/video0", "192.0.2.7"))
+    drop_in = tmp_path / "units" / "edged.service.d" / "30-lock.conf"
+    old = drop_in.read_bytes()
+
+    def fsync(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert lock.main(configuration("v4l2:/dev/video0", "192.0.2.8")) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert drop_in.read_bytes() == old
+    assert list(drop_in.parent.iterdir()) == [drop_in]
 
 
 def test_name_servers_are_those_of_resolv_conf(lock):

@@ -8,15 +8,17 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edged import app, trusted
+from edged import app, trusted, usage
 from edged.config import load as load_config
 from edged.core.errors import ConfigError, ModelError, RunError
 from edged.keeping import Keeper
 from edged.modelstore import available, bundled, manifest, remembered, signature, trust
+from edged.modelstore.store import versions
 from tests.conftest import EMULATED
 from tests.scenes import flat, write_picture
 
@@ -174,6 +176,137 @@ def test_under_require_only_signed_versions_run_and_none_goes_back(tmp_path, roo
     assert app.fit(config(), root).package.version == "2.0.0"
 
 
+@pytest.fixture
+def fleet(tmp_path, root, key):
+    """Versions 1.5.0, 2.0.0 and 3.0.0, signed and in the store; 2.0.0 and then 3.0.0 were used under `require`."""
+
+    def make(config):
+        keeper = Keeper(config, root)
+        for version in ("1.5.0", "2.0.0", "3.0.0"):
+            signature.sign_folder(shapes(tmp_path / version, version), key[0])
+            keeper.add(tmp_path / version)
+        for version in ("2.0.0", "3.0.0"):
+            keeper.use(f"shapes-int8@{version}")
+        return keeper
+
+    return make
+
+
+def highest(root, key):
+    return json.loads((root / "models" / trust.LEDGER).read_text())[key[1]]["shapes-int8"]
+
+
+def downgrade(tmp_path, key, to, old):
+    statement = tmp_path / f"{old}-to-{to}"
+    statement.write_bytes(trust.downgrade(manifest.read(tmp_path / to), old, key[0]))
+    return statement
+
+
+@pytest.mark.parametrize("policy", ["warn", "require"])
+@pytest.mark.parametrize("version", ["2.0.0", "3.0.0"])
+def test_a_downgrade_that_is_none_is_refused_where_none_is_needed_too(
+    tmp_path, root, key, config, fleet, policy, version
+):
+    keeper = fleet(config(policy))
+    bad = tmp_path / "bad"
+    bad.write_bytes(downgrade(tmp_path, key, version, "4.0.0").read_bytes().replace(b'from = "4', b'from = "3'))
+    other = downgrade(tmp_path, key, "1.5.0", "3.0.0")
+    theirs = signature.new_key(tmp_path / "theirs.pem") and downgrade(
+        tmp_path, (tmp_path / "theirs.pem",), version, "4.0.0"
+    )
+    for statement, fragment in (
+        (tmp_path / "none", "cannot be read"),
+        (tmp_path / version / "model.sig", "is no signed downgrade"),
+        (bad, "was changed after it was signed"),
+        (other, f"is for shapes-int8 from 3.0.0 to 1.5.0; needed is shapes-int8 from a newer version to {version}"),
+        (theirs, "another key than the model"),
+    ):
+        with pytest.raises(ModelError, match=fragment):
+            keeper.use(f"shapes-int8@{version}", statement)
+    assert running(root) == "3.0.0"
+    assert highest(root, key) == "3.0.0"
+
+
+def test_a_downgrade_that_is_not_needed_lowers_nothing(tmp_path, root, key, config, fleet):
+    """Else an old one, to a version before, would be good again."""
+    keeper = fleet(config())
+    assert keeper.use("shapes-int8@2.0.0", downgrade(tmp_path, key, "2.0.0", "3.0.0")).version == "2.0.0"
+    assert highest(root, key) == "3.0.0"
+    with pytest.raises(ModelError, match=r"needed is shapes-int8 from 3\.0\.0 to 1\.5\.0"):
+        keeper.use("shapes-int8@1.5.0", downgrade(tmp_path, key, "1.5.0", "2.0.0"))
+
+
+def test_a_downgrade_that_is_not_good_lowers_nothing_under_warn(tmp_path, root, key, config, fleet):
+    keeper = fleet(config("warn"))
+    assert keeper.use("shapes-int8@1.5.0", downgrade(tmp_path, key, "1.5.0", "2.0.0")).version == "1.5.0"
+    assert highest(root, key) == "3.0.0"
+
+
+def test_a_downgrade_can_be_given_twice(tmp_path, root, key, config, fleet):
+    keeper = fleet(config())
+    statement = downgrade(tmp_path, key, "1.5.0", "3.0.0")
+    for _ in range(2):
+        assert keeper.use("shapes-int8@1.5.0", statement).version == "1.5.0"
+        assert highest(root, key) == "1.5.0"
+
+
+def test_what_is_too_old_or_over_is_sound_all_the_same(tmp_path, root, key, config, fleet):
+    """Bytes and signature are what `verify` is asked for: an old version in the store is no damaged board."""
+    keeper = fleet(config())
+    folder = shapes(tmp_path / "over", "4.0.0")
+    text = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(text.replace('task = "classify"', 'task = "classify"\nexpires = 2026-01-01'))
+    signature.sign_folder(folder, key[0])
+    keeper.add(folder)
+    keeper.trust = replace(keeper.trust, today=datetime.date(2026, 11, 29))
+    refused = {one.version: one.trouble for one in keeper.listed()}
+    assert "is older than 3.0.0" in refused["1.5.0"]
+    assert "expired on 2026-01-01" in refused["4.0.0"]
+    for version in ("1.0.0", "1.5.0", "2.0.0", "3.0.0", "4.0.0"):
+        package, signed_by = keeper.verify(f"shapes-int8@{version}")
+        assert (package.version, signed_by) == (version, None if version == "1.0.0" else "fleet")
+    assert keeper.verify("shapes-int8")[0].version == "3.0.0"
+    assert keeper.verify(str(tmp_path / "1.5.0"))[0].version == "1.5.0"
+
+
+def test_of_a_name_whose_versions_are_all_too_old_one_is_verified(tmp_path, root, key, config):
+    keeper = Keeper(config(), root)
+    for version in ("1.0.0", "2.0.0"):
+        signature.sign_folder(shapes(tmp_path / version, version, name="mine"), key[0])
+        keeper.add(tmp_path / version)
+    keeper.use("mine@2.0.0")
+    remembered.write(root / "models", {})
+    keeper.remove("mine@2.0.0")
+    with pytest.raises(ModelError, match=r"is older than 2\.0\.0"):
+        keeper.use("mine@1.0.0")
+    assert keeper.verify("mine")[0].version == "1.0.0"
+
+
+def test_a_signature_that_is_not_good_is_not_sound_under_any_policy(tmp_path, root, key, config):
+    signature.sign_folder(shapes(tmp_path / "a"), key[0])
+    sound = (tmp_path / "a" / "model.toml").read_text()
+    for policy in ("off", "warn", "require"):
+        keeper = Keeper(config(policy), root)
+        (tmp_path / "a" / "model.toml").write_text(sound)
+        assert keeper.verify(str(tmp_path / "a"))[1] == "fleet"
+        (tmp_path / "a" / "model.toml").write_text(sound + "\n")
+        with pytest.raises(ModelError, match="was changed after it was signed"):
+            keeper.verify(str(tmp_path / "a"))
+    with pytest.raises(ModelError, match="is not signed"):
+        Keeper(config(), root).verify(str(shapes(tmp_path / "b")))
+    signature.sign_folder(tmp_path / "b", signature.new_key(tmp_path / "theirs.pem") and tmp_path / "theirs.pem")
+    with pytest.raises(ModelError, match="which is none of"):
+        Keeper(config(), root).verify(str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("policy", ["off", "require"])
+def test_a_model_that_is_not_signed_has_no_downgrade(tmp_path, root, key, config, policy):
+    statement = tmp_path / "statement"
+    statement.write_bytes(trust.downgrade(manifest.read(bundled() / "shapes-int8"), "2.0.0", key[0]))
+    with pytest.raises(ModelError, match=r"shapes-int8 1\.0\.0 is not signed"):
+        Keeper(config(policy), root).use("shapes-int8@1.0.0", statement)
+
+
 def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, key, config):
     folder = Keeper(None, root).add(shapes(tmp_path / "a"))
     assert app.fit(config("off"), root).package.version == "2.0.0"
@@ -242,7 +375,7 @@ def test_no_damaged_package_is_installed_and_each_is_one_sentence(tmp_path, root
             # White space in model.sig, or base64 that says the same: nothing that the signature holds has changed.
             assert (folder / "model.toml").read_bytes() == (good / "model.toml").read_bytes(), number
             assert signature.signer(folder) == key[1]
-            keeper.remove("shapes-int8")
+            Keeper(None, root).remove("shapes-int8")
         shutil.rmtree(folder)
     assert available([root / "models"]) == ()
     keeper.add(good)
@@ -256,6 +389,10 @@ def test_what_is_in_use_is_not_removed(tmp_path, root, config):
     with pytest.raises(ModelError, match="is in use"):
         keeper.remove("shapes-int8@2.0.0")
     assert [path.name for path in keeper.remove("shapes-int8@3.0.0")] == ["shapes-int8@3.0.0"]
+    with pytest.raises(ModelError, match="is in use"):
+        keeper.remove("shapes-int8")
+    assert running(root) == "2.0.0"
+    keeper.use("shapes-int8@1.0.0")
     assert [path.name for path in keeper.remove("shapes-int8")] == ["shapes-int8@2.0.0"]
     assert running(root) == "1.0.0"
     with pytest.raises(ModelError, match="was not installed by"):
@@ -264,14 +401,110 @@ def test_what_is_in_use_is_not_removed(tmp_path, root, config):
         keeper.remove("none")
 
 
-def test_the_configured_model_is_not_removed_to_the_last(tmp_path, root, config):
-    keeper = Keeper(None, root)
-    keeper.add(shapes(tmp_path / "a", name="mine"))
-    written = config("off").path
-    written.write_text(written.read_text().replace("shapes-int8", "mine"))
-    with pytest.raises(ModelError, match="nothing would be left of it"):
-        Keeper(load_config(written), root).remove("mine")
-    keeper.remove("mine")
+@pytest.fixture
+def board(tmp_path, root, config):
+    """Three versions of `mine` in the store of a board, nobody has chosen one; and a function that adds a service."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        Keeper(None, root).add(shapes(tmp_path / version, version, name="mine"))
+
+    def service(file, name, policy="off", change=lambda text: text):
+        text = config(policy).path.read_text().replace('"shapes-int8"', json.dumps(str(name)))
+        (etc / file).write_text(change(text))
+        return etc / file
+
+    return service
+
+
+@pytest.fixture
+def remover(tmp_path, root, board):
+    return lambda own=None: Keeper(own and load_config(own), root, tmp_path / "etc")
+
+
+@pytest.mark.parametrize("file", ["edged.toml", "edged@garden.toml"])
+@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("mine", "3.0.0"),
+        ("mine@1.0.0", "1.0.0"),
+        ("{store}/mine@2.0.0", "2.0.0"),
+        ("{store}/mine@2.0.0/model.tflite", "2.0.0"),
+    ],
+)
+def test_what_a_configuration_names_is_not_removed(root, board, remover, file, is_own, name, kept):
+    name = name.format(store=root / "models")
+    path = board(file, name)
+    keeper = remover(path if is_own else None)
+    for what in (f"mine@{kept}", "mine"):
+        with pytest.raises(ModelError) as error:
+            keeper.remove(what)
+        assert str(error.value).startswith(f"model mine@{kept} is in use: [model] name = {name!r} of {path} stands for")
+        assert "\n" not in str(error.value)
+    assert len(available([root / "models"])) == 1
+    others = sorted({"1.0.0", "2.0.0", "3.0.0"} - {kept})
+    assert [path.name for other in others for path in keeper.remove(f"mine@{other}")] == [
+        f"mine@{one}" for one in others
+    ]
+    path.unlink()
+    assert [path.name for path in remover().remove("mine")] == [f"mine@{kept}"]
+
+
+def test_every_configuration_counts_and_what_is_none_does_not(root, board, remover):
+    board("edged@a.toml", "mine@1.0.0")
+    board("edged@b.toml", "shapes-int8")
+    board("edged@c.toml", "mine@9.9.9")
+    board("edged.toml.bak", "mine@2.0.0")
+    board("edged-old.toml", "mine@2.0.0")
+    own = board("edged.toml", "mine")
+    for version in ("1.0.0", "3.0.0"):
+        with pytest.raises(ModelError, match="is in use"):
+            remover(own).remove(f"mine@{version}")
+    remover(own).remove("mine@2.0.0")
+
+
+def test_installing_takes_out_no_old_version_that_a_configuration_names(
+    tmp_path, root, board, remover, monkeypatch, caplog
+):
+    monkeypatch.setattr("edged.modelstore.installation.MAX_VERSIONS", 2)
+    path = board("edged@a.toml", "mine@1.0.0")
+    remover().add(shapes(tmp_path / "4.0.0", "4.0.0", name="mine"))
+    assert list(versions("mine", [root / "models"])) == ["4.0.0", "1.0.0"]
+    path.write_text("[model\n")
+    remover().add(shapes(tmp_path / "5.0.0", "5.0.0", name="mine"))
+    assert list(versions("mine", [root / "models"])) == ["5.0.0", "4.0.0", "1.0.0"]
+    assert f"no old version is taken out of the store: {path}:1: not valid TOML" in caplog.text
+    path.unlink()
+    remover().add(shapes(tmp_path / "6.0.0", "6.0.0", name="mine"))
+    assert list(versions("mine", [root / "models"])) == ["6.0.0", "5.0.0"]
+
+
+def test_a_configuration_with_a_mistake_keeps_its_model(board, remover):
+    path = board("edged.toml", "mine@2.0.0", change=lambda text: text.replace("[mqtt]", "[mqtt]\nprot = 1"))
+    with pytest.raises(ModelError, match=f"of {path} stands for it"):
+        remover().remove("mine@2.0.0")
+    path.write_text("[model\n")
+    with pytest.raises(ModelError, match=f"{path}:1: not valid TOML.*; mend it or move it away"):
+        remover().remove("mine@2.0.0")
+    path.unlink()
+    remover().remove("mine@2.0.0")
+
+
+def test_what_the_policy_of_a_configuration_chooses_is_what_it_uses(tmp_path, root, key, board, remover):
+    """The newest version that it allows, and where it allows none the newest of all: that is the one to be signed."""
+    path = board("edged.toml", "mine", "require")
+    with pytest.raises(ModelError, match=r"model mine@3\.0\.0 is in use"):
+        remover().remove("mine@3.0.0")
+    signature.sign_folder(root / "models" / "mine@1.0.0", key[0])
+    with pytest.raises(ModelError, match=rf"model mine@1\.0\.0 is in use: \[model\] name = 'mine' of {path}"):
+        remover().remove("mine")
+    remover().remove("mine@3.0.0")
+
+
+def test_the_services_count_for_their_own_store_alone(tmp_path, root):
+    assert usage.services_of(root) is None
+    assert usage.services_of(Path("/var/lib/edged")) == Path("/etc/edged")
 
 
 def test_a_folder_by_hand_is_told_to_whoever_chooses_a_version(tmp_path, root):

@@ -21,7 +21,15 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
-    *("edged.doctor", "edged.keeping", "edged.pulling", "edged.trusted", "edged.adopting"),
+    *(
+        "edged.doctor",
+        "edged.instances",
+        "edged.keeping",
+        "edged.pulling",
+        "edged.trusted",
+        "edged.usage",
+        "edged.adopting",
+    ),
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -66,7 +74,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "edged.cli": (
         *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.doctor"),
-        *("edged.keeping", "edged.pulling", "edged.adopting", "edged.config", "edged.modelstore"),
+        *("edged.instances", "edged.keeping", "edged.pulling", "edged.adopting", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }

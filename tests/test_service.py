@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from edged.edges.systemd import last_result
 from tests.conftest import CI, EMULATED
 
 ROOT = Path(__file__).parents[1]
@@ -119,8 +121,38 @@ def test_a_service_without_a_password_starts():
     assert set(loaded) == {"mqtt-password", "camera-password"}
 
 
+@pytest.fixture
+def ended(tmp_path: Path):
+    """What systemd does when the process has ended so: the unit's own line, with what systemd tells it."""
+    (line,) = (value for key, value in directives(UNIT) if key == "ExecStopPost")
+    words = [word.replace("$$", "$") for word in shlex.split(line)]
+
+    def run(result: str) -> None:
+        told = dict(zip(("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"), result.split(), strict=True))
+        done = subprocess.run(words, env={"RUNTIME_DIRECTORY": str(tmp_path), **told}, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    return run
+
+
+def test_how_it_ended_first_is_kept_until_a_start_has_read_it(ended, tmp_path):
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path)}
+    for result in ("watchdog dumped ABRT", "exit-code exited 78", "success killed TERM"):
+        ended(result)
+    assert last_result(environ) == "watchdog dumped ABRT"
+    ended("success exited 0")
+    assert last_result(environ) == "success exited 0"
+    assert last_result(environ) is None
+
+
+def test_how_it_ended_is_told_also_after_a_stop():
+    assert values("RuntimeDirectoryPreserve") == ["yes"]
+
+
 def test_nothing_that_can_be_written_can_be_run_or_outlives_the_service():
-    assert set(values("NoExecPaths")) == {"/", "%S/edged", "%t/%N"}
+    assert set(values("NoExecPaths")) == {"/", "/run", "%S/edged", "%t/%N"}
+    assert values("BindReadOnlyPaths") == values("ExecPaths") == ["/usr"]
+    assert values("ReadOnlyPaths") == ["/run"]
     assert {"/dev/shm", "/tmp", "/var/tmp"} <= set(values("InaccessiblePaths"))
     assert values("ProcSubset") == []
 

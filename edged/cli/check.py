@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edged.cli.run import add_config_argument, tell_state
+from edged.cli.run import add_config_argument, lent, tell_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Says what will run, or raises what is wrong with it."""
-    from edged import app
+    from edged import app, doctor
+
+    def warn(warning: str) -> None:
+        print(f"warning: {warning}", file=sys.stderr)
 
     tell_state()
-    config, fitted = app.load(args.config, lambda warning: print(f"warning: {warning}", file=sys.stderr))
+    config, fitted = app.load(args.config, warn, lent=lent(args))
+    for line in doctor.hidden(config):
+        warn(line)
     spec = fitted.spec
     width_px, height_px = spec.input_size
     print(f"{args.config}: device {config.device.name} can run")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +30,6 @@ def execute(args: argparse.Namespace) -> int:
 
     # What cameras and connections say of themselves comes in the table, in its place.
     logging.getLogger("edged").addHandler(logging.NullHandler())
-    os.environ.update(doctor.credentials(args.config, os.environ))
     table = doctor.Table(args.config)
     for finding in table:
         if not args.json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edged.cli.run import add_config_argument
+from edged.cli.run import add_config_argument, lent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def execute(args: argparse.Namespace) -> int:
     from edged import watching
     from edged.config import load
 
-    config = load(args.config)
+    config = load(args.config, lent(args))
     said: set[str] = set()
 
     def say(text: str) -> None:

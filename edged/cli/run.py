@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 DEFAULT_CONFIG = Path("/etc/edged/edged.toml")
@@ -23,6 +24,13 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"the configuration ({DEFAULT_CONFIG})"
     )
+
+
+def lent(args: argparse.Namespace) -> Mapping[str, Path]:
+    """Where a command finds the passwords that systemd hands to the service of its `--config`."""
+    from edged import instances
+
+    return instances.lent(args.config)
 
 
 def tell_state() -> None:
@@ -47,7 +55,9 @@ def execute(args: argparse.Namespace) -> int:
         stop.set()
 
     with app.stop_on_signals(stop):
-        config, fitted = app.load(args.config, lambda warning: logging.getLogger("edged").warning("%s", warning))
+        config, fitted = app.load(
+            args.config, lambda warning: logging.getLogger("edged").warning("%s", warning), lent=lent(args)
+        )
         app.run(config, fitted, stop, print_events=args.print_events, restart=restart)
     if again.is_set():
         # By itself, so that it comes back whoever started it; the process keeps its number, and systemd its service.

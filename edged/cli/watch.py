@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from edged.cli import FAILED
-from edged.cli.run import add_config_argument
+from edged.cli.run import add_config_argument, lent
 
 FIGURES_EVERY_S = 55.0
 """A little less than the minute between two health messages, so that none is skipped for being early."""
@@ -44,7 +44,7 @@ def execute(args: argparse.Namespace) -> int:
         signal.signal(number, end)
     # What others write may not be made for this terminal.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    config = load(args.config)
+    config = load(args.config, lent(args))
     topics = watching.watched(config, args.all)
 
     def changed(text: str | None) -> None:

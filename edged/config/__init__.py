@@ -8,6 +8,7 @@ that it names.
 from edged.config.config import Config, Finding, refusal
 from edged.config.fitting import resolve, unknown_labels
 from edged.config.outline import Outline, outline
+from edged.config.password import ROOTS, Lent
 from edged.config.reading import Reading, load, read
 from edged.config.tables import (
     CameraTable,
@@ -22,7 +23,7 @@ from edged.config.tables import (
 )
 
 __all__ = [
-    "CameraTable", "Config", "DeviceTable", "Finding", "ModelTable", "MotionTable", "MqttTable", "OutboxTable",
-    "Outline", "Reading", "RegionTable", "RuleTable", "TlsTable", "load", "outline", "read", "refusal", "resolve",
-    "unknown_labels",
+    "ROOTS", "CameraTable", "Config", "DeviceTable", "Finding", "Lent", "ModelTable", "MotionTable", "MqttTable",
+    "OutboxTable", "Outline", "Reading", "RegionTable", "RuleTable", "TlsTable", "load", "outline", "read", "refusal",
+    "resolve", "unknown_labels",
 ]  # fmt: skip

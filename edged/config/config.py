@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.config.lines import Lines
-from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, password_path, read_password
+from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, ROOTS, Lent, password_path, read_password
 from edged.config.tables import (
     CameraTable,
     DeviceTable,
@@ -39,6 +39,7 @@ class Config:
         regions: the [[region]] tables, in the file's order, without the implicit region "full".
         rules: the [[rule]] tables, in the file's order, each with a name.
         warnings: one line each, in the form of a problem; nothing that stops the daemon.
+        lent: where its service has its credentials from.
     """
 
     device: DeviceTable
@@ -52,6 +53,7 @@ class Config:
     warnings: tuple[str, ...] = ()
     path: Path = field(default=Path("edged.toml"), repr=False, compare=False)
     lines: Lines = field(default_factory=lambda: Lines(""), repr=False, compare=False)
+    lent: Lent = field(default_factory=lambda: ROOTS, repr=False, compare=False)
 
     def where(self, *key: str | int) -> str:
         """The "FILE:LINE" of a key, such as `where("rule", 1, "label")`; indices count from 0."""
@@ -63,11 +65,11 @@ class Config:
 
     def password_path(self) -> Path | None:
         """The file that holds the broker's password: `password_file`, else the systemd credential; None: no login."""
-        return password_path(self.mqtt.password_file, self.mqtt.username, MQTT_CREDENTIAL)
+        return password_path(self.mqtt.password_file, self.mqtt.username, MQTT_CREDENTIAL, self.lent)
 
     def camera_password_path(self) -> Path | None:
         """The same for a network camera."""
-        return password_path(self.camera.password_file, self.camera.username, CAMERA_CREDENTIAL)
+        return password_path(self.camera.password_file, self.camera.username, CAMERA_CREDENTIAL, self.lent)
 
     def password(self) -> str | None:
         """The broker's password, read anew at every call; None where there is none.

@@ -6,6 +6,7 @@ Law: the only place that reads a secret. Sentences name the file and never what 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 MAX_PASSWORD_BYTES = 65535  # MQTT's own bound
@@ -15,28 +16,34 @@ NO_PASSWORD = b"\n"
 """A credential that says that there is none: what edged.service sets where the file is missing."""
 ROOTS_FOLDER = Path("/etc/edged/credentials")
 """Root's alone: the service gets what lies there from systemd, under the name of the credential."""
+Lent = Mapping[str, Path]
+"""The files that systemd makes a service's credentials of, by the name of the credential."""
+ROOTS: Lent = {name: ROOTS_FOLDER / name for name in (MQTT_CREDENTIAL, CAMERA_CREDENTIAL)}
+"""Those of a service without a drop-in that names others."""
 
 
-def password_path(password_file: str | None, username: str | None, credential: str) -> Path | None:
+def password_path(password_file: str | None, username: str | None, credential: str, lent: Lent = ROOTS) -> Path | None:
     """The file that holds a password: the one that is named, else the systemd credential; None: there is no login."""
     if password_file is not None:
         return Path(password_file)
-    return _handed(credential) if username is not None else None
+    return _handed(credential, lent) if username is not None else None
 
 
-def as_handed(named: Path, credential: str) -> Path:
+def as_handed(named: Path, credential: str, lent: Lent = ROOTS) -> Path:
     """The file that is named; the credential, where that is the file which systemd made the credential of.
 
     Root, who runs `edged check`, may read either, and the service the credential alone.
     """
-    return (_handed(credential) or named) if named == ROOTS_FOLDER / credential else named
+    return (_handed(credential, lent) or named) if named == ROOTS_FOLDER / credential else named
 
 
-def _handed(credential: str) -> Path | None:
+def _handed(credential: str, lent: Lent) -> Path | None:
     """The credential, from systemd or, for a command that root runs by hand, from where systemd takes it."""
-    folder = Path(os.environ.get("CREDENTIALS_DIRECTORY") or ROOTS_FOLDER)
-    path = folder / credential
-    return path if os.access(folder, os.X_OK) and path.exists() and not _is_none(path) else None
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, credential) if folder else lent.get(credential)
+    if path is None or not os.access(path.parent, os.X_OK) or not path.exists() or _is_none(path):
+        return None
+    return path
 
 
 def _is_none(path: Path) -> bool:

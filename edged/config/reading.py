@@ -7,6 +7,7 @@ about another. The words for what pydantic finds are in `problems.py`, types and
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from edged.config.config import Config, Finding, refusal
 from edged.config.lines import Lines
 from edged.config.outline import Outline, outline, outline_of
+from edged.config.password import ROOTS, Lent
 from edged.config.problems import findings
 from edged.config.tables import FULL_REGION, NAME, NAME_WORDS, TLS_PORT, Document, MqttTable
 from edged.core.errors import ConfigError
@@ -42,27 +44,30 @@ class Reading:
     config: Config | None
 
 
-def load(path: Path) -> Config:
+def load(path: Path, lent: Lent = ROOTS) -> Config:
     """Reads and validates a configuration file.
+
+    Args:
+        lent: where the service that runs it has its credentials from.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or has problems: all of them, one line each, in the file's
             order.
     """
-    reading = read(path)
+    reading = read(path, lent)
     if reading.config is None:
         raise refusal(path, reading.lines, reading.findings)
     return reading.config
 
 
-def read(path: Path) -> Reading:
-    """Reads a configuration file, for whoever has more to say of it than it can say itself.
+def read(path: Path, lent: Lent = ROOTS) -> Reading:
+    """Reads a configuration file, for whoever has more to say of it than it can say itself; `lent` as for `load`.
 
     Raises:
         ConfigError: the file cannot be read, or is no TOML.
     """
     data, lines = _document(path, _text(path))
-    context = {"folder": str(path.absolute().parent)}
+    context = {"folder": str(path.absolute().parent), "lent": lent}
     wrong: list[Finding] = [*_name_rules(data), *_across(data)]
     config = None
     try:
@@ -70,7 +75,7 @@ def read(path: Path) -> Reading:
     except ValidationError as error:
         wrong += findings(error)
     else:
-        config = _config(path, lines, document)
+        config = _config(path, lines, document, lent)
         # A systemd credential that cannot be read is a problem now, not at the first connection.
         wrong += config.unreadable_secrets()
     if wrong or config is None:
@@ -79,7 +84,7 @@ def read(path: Path) -> Reading:
     return Reading(path, lines, (), outline(config), config)
 
 
-def _config(path: Path, lines: Lines, document: Document) -> Config:
+def _config(path: Path, lines: Lines, document: Document, lent: Lent) -> Config:
     return Config(
         document.device,
         document.camera,
@@ -91,6 +96,7 @@ def _config(path: Path, lines: Lines, document: Document) -> Config:
         document.outbox,
         path=path,
         lines=lines,
+        lent=lent,
     )
 
 
@@ -102,6 +108,10 @@ def derived_name(label: str, region: str) -> str:
 
 def _text(path: Path) -> str:
     try:
+        # Asked first: who opens a pipe waits for whoever writes into it.
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            kind = "is no file but a pipe, a socket or a device"
+            raise ConfigError(f"{path}: {kind}; expected a configuration file, such as edged.toml")
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:

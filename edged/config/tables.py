@@ -15,7 +15,7 @@ from pydantic import PlainValidator as Plain
 
 from edged.config import values
 from edged.config.certificates import check_authority, check_certificate, check_key
-from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, as_handed, read_password
+from edged.config.password import CAMERA_CREDENTIAL, MQTT_CREDENTIAL, ROOTS, as_handed, read_password
 from edged.core.types import Box, Fit
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
@@ -127,7 +127,8 @@ def _check_belongs(schemes: tuple[str, ...], info: ValidationInfo) -> None:
 def _password_file(value: str, credential: str, info: ValidationInfo) -> str:
     if info.data.get("username", "") is None:
         raise ValueError("a password needs a username beside it")
-    path = as_handed(Path(values.anchored(value, info)), credential)
+    lent = info.context["lent"] if info.context and "lent" in info.context else ROOTS
+    path = as_handed(Path(values.anchored(value, info)), credential, lent)
     read_password(path)
     return str(path)
 

@@ -15,6 +15,8 @@ from edged.core.errors import CameraHung, ConfigError, EdgedError, ModelError
 OPEN = {"code": None, "reason": "killed, or the power went"}
 """Written at the start: what is true if nothing is written at the end."""
 MAX_REASON = 200
+STOPPED = ["success", "exited", "0"]
+"""A run that ended as it was asked to, and could not write that down: the disk is full, or worn out."""
 CONFIG_CODE = 78
 """A process that ended so had not begun to run: it says nothing about the run before it."""
 
@@ -80,6 +82,8 @@ def _words(fields: list[str], watchdog_s: float | None) -> tuple[str | None, int
         return "systemd's time for it to start or to stop was over", None
     if result in ("signal", "core-dump"):
         return _of_signal(status), None
+    if fields == STOPPED:
+        return "stopped", 0
     if result == "exit-code" and status.isascii() and status.isdecimal() and int(status) not in (0, CONFIG_CODE):
         code = min(int(status), 255)
         return f"it ended with exit code {code} and could not say why", code

@@ -34,6 +34,7 @@ class Unit:
         user: that it runs as; empty for root.
         memory_max_bytes, core_limit_bytes: None for no limit.
         allow, deny: IPAddressAllow and IPAddressDeny, drop-ins included.
+        hidden: folders that its sandbox takes away from it, with all that is in them.
         credentials: the name of each credential and the file it is loaded from.
         is_stale: a file of it is newer than what systemd has read.
     """
@@ -51,6 +52,7 @@ class Unit:
     core_limit_bytes: int | None = None
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     credentials: Mapping[str, str] = field(default_factory=dict)
     is_stale: bool = False
 

@@ -5,7 +5,7 @@ and only where nobody else uses it. No finding holds a password, nor an address 
 """
 
 from edged.doctor.examination import examine
-from edged.doctor.subject import credentials
+from edged.doctor.hiding import hidden
 from edged.doctor.table import Table
 
-__all__ = ["Table", "credentials", "examine"]
+__all__ = ["Table", "examine", "hidden"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from edged.config import Config
 from edged.core.findings import Finding, problem, unavailable
-from edged.doctor import board, broker, camera, files, model, service
-from edged.doctor.subject import ROOT, Show, Subject, unit_of
+from edged.doctor import board, broker, camera, files, hiding, model, service
+from edged.doctor.subject import Subject
 from edged.edges import memory, units
+from edged.instances import ROOT, Show, lent, unit_of
 
 log = logging.getLogger("edged.doctor")
 
@@ -32,9 +33,12 @@ def examine(path: Path, root: Path = ROOT, show: Show = units.show) -> Iterator[
         show: asks systemd for a unit.
     """
     memory.forbid_core_dumps()
-    config, found = model.configuration(path)
+    config, found = model.configuration(path, lent(path, root=root, show=show))
     yield from found
-    for names, limit_s, check in _checks(Subject(path, config, unit_of(path, root, show), root, show)):
+    subject = Subject(path, config, unit_of(path, root, show), root, show)
+    if config is not None:
+        yield from hiding.visibility(subject, config)
+    for names, limit_s, check in _checks(subject):
         if check is None:
             yield from (unavailable(name, "not looked at without a configuration") for name in names)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edged import app, trusted
-from edged.config import Config, load, resolve
+from edged.config import Config, Lent, load, resolve
 from edged.core.errors import CameraError, ConfigError, ModelError
 from edged.core.findings import Finding, ok, problem, trouble, unavailable, warning
 from edged.core.threads import ENOUGH
@@ -20,10 +20,10 @@ from edged.edges.tflite import RUNTIME, Interpreter, median_invoke_ms
 INVOKES = 5
 
 
-def configuration(path: Path) -> tuple[Config | None, list[Finding]]:
-    """The configuration, and every problem or warning of it."""
+def configuration(path: Path, lent: Lent) -> tuple[Config | None, list[Finding]]:
+    """The configuration, and every problem or warning of it; `lent`: where its service has its credentials from."""
     try:
-        config = load(path)
+        config = load(path, lent)
     except ConfigError as error:
         return None, [_config_problem(text) for text in error.problems]
     found = [

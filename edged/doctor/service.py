@@ -10,10 +10,11 @@ from edged.config import Config, load
 from edged.core import service_findings as findings
 from edged.core.errors import ConfigError
 from edged.core.findings import Finding, ok, problem
-from edged.doctor.subject import SERVICES, Subject, unit_of
+from edged.doctor.subject import Subject
 from edged.edges import addresses, processes
 from edged.edges.camera_rtsp_question import PORTS
 from edged.edges.processes import Process
+from edged.instances import SERVICES, lent, unit_of
 
 
 def service(subject: Subject) -> Finding:
@@ -99,7 +100,7 @@ def _others(subject: Subject) -> Iterator[tuple[str, Path, Config]]:
         if path.absolute() == subject.path.absolute():
             continue
         try:
-            yield who, path, load(path)
+            yield who, path, load(path, lent(path, root=subject.root, show=subject.show))
         except ConfigError:  # it does not run with that, or is not for this user to see
             continue
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,15 +11,8 @@ from edged.core.service_findings import Unit
 from edged.edges import units
 from edged.edges.clock import SystemClock
 from edged.edges.state_folder import SYSTEM, state_root
+from edged.instances import ROOT, Show
 from edged.ports import Clock
-
-ROOT = Path("/")
-SERVICES = "etc/edged"
-"""A configuration here is a service's: /etc/edged/NAME.toml is that of NAME.service."""
-CREDENTIALS = "etc/edged/credentials"
-
-Show = Callable[[str], Unit | None]
-"""Asks systemd for a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +49,3 @@ class Subject:
     def folder(self) -> Path:
         """The device's own folder in it; the root itself without a configuration."""
         return self.state if self.config is None else self.state / self.config.device.name
-
-
-def unit_of(path: Path, root: Path = ROOT, show: Show = units.show) -> Unit | None:
-    """The service that runs a configuration; None where it is no service's, or systemd does not answer."""
-    whole = path.absolute()
-    return show(f"{whole.stem}.service") if whole.parent == root / SERVICES else None
-
-
-def credentials(path: Path, environ: Mapping[str, str], root: Path = ROOT, show: Show = units.show) -> dict[str, str]:
-    """What has a configuration find the passwords that systemd hands to its service.
-
-    Returns:
-        Variables for the environment, by which alone it looks for them; none where they are set already.
-    """
-    if environ.get("CREDENTIALS_DIRECTORY"):
-        return {}
-    unit = unit_of(path, root, show)
-    files = [Path(file) for file in (unit.credentials.values() if unit else ())]
-    return {"CREDENTIALS_DIRECTORY": str(files[0].parent if files else root / CREDENTIALS)}

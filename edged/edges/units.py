@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edged.core.service_findings import Unit
 
@@ -12,7 +12,10 @@ ASK_S = 5.0
 PROPERTIES = (
     *("LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts", "MainPID", "User"),
     *("MemoryMax", "LimitCORE", "IPAddressAllow", "IPAddressDeny", "NeedDaemonReload"),
+    *("ProtectHome", "InaccessiblePaths"),
 )
+HOMES = ("/home", "/root", "/run/user")
+"""What ProtectHome= is about, see systemd.exec(5)."""
 
 Ask = Callable[[Sequence[str]], str | None]
 """From words for systemctl to what it says; None where there is nobody to ask, or it fails."""
@@ -40,9 +43,16 @@ def show(name: str, ask: Ask | None = None) -> Unit | None:
         core_limit_bytes=_number(values.get("LimitCORE")),
         allow=tuple(values.get("IPAddressAllow", "").split()),
         deny=tuple(values.get("IPAddressDeny", "").split()),
+        hidden=_hidden(values),
         credentials=_credentials(files or ""),
         is_stale=values.get("NeedDaemonReload") == "yes",
     )
+
+
+def _hidden(values: Mapping[str, str]) -> tuple[str, ...]:
+    homes = HOMES if values.get("ProtectHome") in ("yes", "tmpfs") else ()
+    # "-": where it exists; "+": below the unit's RootDirectory=, which edged's has not.
+    return *homes, *(word.lstrip("-+") for word in values.get("InaccessiblePaths", "").split())
 
 
 def _credentials(files: str) -> dict[str, str]:

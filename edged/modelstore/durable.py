@@ -24,6 +24,7 @@ def write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
             settle(file.fileno(), path.parent)
         Path(temporary).replace(path)
     except OSError:

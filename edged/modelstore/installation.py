@@ -21,12 +21,12 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edged.core.errors import ModelError
-from edged.modelstore import durable, manifest, package, remembered
+from edged.modelstore import durable, manifest, package, regular, remembered
 from edged.modelstore.signature import SIGNATURE
 from edged.modelstore.store import AT, versions
 
@@ -35,13 +35,16 @@ INCOMING, REMOVING = ".incoming-", ".removing-"
 UNFINISHED = (".active.json-", ".trust.json-")
 """What `durable.write` had not given its name yet; both files are written by whoever holds the lock."""
 MAX_VERSIONS = 5
-"""How many versions of a name are kept; the active and the previous one are always among them."""
+"""How many versions of a name are kept; the active, the previous one and those in use are always among them."""
 CHUNK_BYTES = 1 << 20
 IMMUTABLE = 0o444
 
 
-def install(source: Path, store: Path) -> Path:
+def install(source: Path, store: Path, kept: Collection[Path] = ()) -> Path:
     """Copies a model folder into a store, where it is `NAME@VERSION`; the oldest versions beyond `MAX_VERSIONS` go.
+
+    Args:
+        kept: folders of versions that stay, however old they are.
 
     Returns:
         The folder in the store; the one that was there, where it holds the same model.
@@ -59,7 +62,7 @@ def install(source: Path, store: Path) -> Path:
             _make_folders(stage, name)
             link(_object(source / name, sha256, store / OBJECTS), stage / name)
         _copy(source / manifest.FILE_NAME, stage / manifest.FILE_NAME)
-        if (source / SIGNATURE).is_file():
+        if (source / SIGNATURE).exists():
             _copy(source / SIGNATURE, stage / SIGNATURE)
         for folder in (*(path for path in stage.rglob("*") if path.is_dir()), stage):
             durable.sync_folder(folder)
@@ -68,7 +71,7 @@ def install(source: Path, store: Path) -> Path:
         if not target.exists() or not _is_same(stage, target):
             stage.rename(target)
             durable.sync_folder(store)
-        _prune(loaded.name, loaded.version, store)
+        _prune(loaded.name, loaded.version, store, kept)
     return target
 
 
@@ -126,11 +129,9 @@ def _object(file: Path, sha256: str, objects: Path) -> Path:
         target.unlink()  # a damaged one, which the new one mends
     if not file.exists():
         raise ModelError(f"{file}: there is no such file, and the manifest names it")
-    if not file.is_file():
-        raise ModelError(f"{file}: is no file")
     descriptor, temporary = tempfile.mkstemp(dir=objects)
     digest = hashlib.sha256()
-    with os.fdopen(descriptor, "wb") as to, file.open("rb") as come:
+    with os.fdopen(descriptor, "wb") as to, regular.opened(file) as come:
         while chunk := come.read(CHUNK_BYTES):
             digest.update(chunk)
             to.write(chunk)
@@ -156,7 +157,7 @@ def link(kept: Path, path: Path) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int = durable.READABLE) -> None:
-    with source.open("rb") as come, target.open("xb") as to:
+    with regular.opened(source) as come, target.open("xb") as to:
         shutil.copyfileobj(come, to, CHUNK_BYTES)
         to.flush()
         durable.settle(to.fileno(), target.parent, mode)
@@ -184,11 +185,11 @@ def _is_same(stage: Path, target: Path) -> bool:
     return True
 
 
-def _prune(name: str, new: str, store: Path) -> None:
+def _prune(name: str, new: str, store: Path, stay: Collection[Path]) -> None:
     choice = remembered.read(store).get(name)
     kept = {new} | ({choice.version, choice.previous} if choice else set())
     installed = [path for path in versions(name, [store]).values() if AT in path.name]
-    spare = [path for path in installed if path.name.partition(AT)[2] not in kept]
+    spare = [path for path in installed if path.name.partition(AT)[2] not in kept and path.resolve() not in stay]
     beyond = len(installed) - MAX_VERSIONS
     for path in spare[::-1][: max(0, beyond)]:
         _take_out(path)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from edged.core.errors import ModelError
 from edged.core.types import Activation, Color, Fit
+from edged.modelstore import regular
 
 FILE_NAME = "model.toml"
 MAX_BYTES = 1 << 20
@@ -54,13 +55,31 @@ def _unique(members: tuple[str, ...]) -> tuple[str, ...]:
     return members
 
 
+def _plain(pattern: str, words: str) -> AfterValidator:
+    """What [model] name can say without being taken for a path: `NAME`, and `NAME@VERSION`."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text[:80]!r} is not allowed; expected {words}")
+        if text.endswith(".tflite"):
+            raise ValueError(f"{text!r} ends in .tflite, by which [model] name would be a path; expected another end")
+        return text
+
+    return AfterValidator(check)
+
+
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Index = Annotated[int, Field(ge=0)]
 Channels = Field(min_length=1, max_length=3)
 Members = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
 Inside = Annotated[str, AfterValidator(_inside)]
-Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
-Version = Annotated[str, Field(pattern="^[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}$")]
+Name = Annotated[
+    str, _plain("[a-z0-9][a-z0-9._-]{0,63}", "1 to 64 of a-z, 0-9, ., _ and -, the first a letter or digit")
+]
+Version = Annotated[
+    str,
+    _plain("[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}", "1 to 32 letters, digits, ., +, _ and -, the first a letter or digit"),
+]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -126,7 +145,7 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / FILE_NAME
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")

@@ -15,7 +15,7 @@ from pathlib import Path
 from edged.core.detections import Detections
 from edged.core.errors import ModelError
 from edged.core.types import Activation, InputSpec
-from edged.modelstore import manifest
+from edged.modelstore import manifest, regular
 
 MODEL = "model.tflite"
 LABELS = "labels.txt"
@@ -117,8 +117,7 @@ def _check_place(folder: Path, name: str) -> None:
         raise ModelError(f"{folder / name}: cannot be read ({error})") from None
     if not place.is_relative_to(folder.resolve()):
         raise ModelError(f"{folder / name}: is a link that leads out of the model's folder; put the file itself there")
-    if not place.is_file():
-        raise ModelError(f"{folder / name}: is no file")
+    regular.check(folder / name)
 
 
 def check_flatbuffer(path: Path, place: str | None = None) -> None:
@@ -150,7 +149,7 @@ def _is_text(start: bytes) -> bool:
 
 def _check_hash(path: Path, sha256: str) -> None:
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
@@ -181,7 +180,7 @@ def _labels(path: Path) -> tuple[str, ...]:
 
 def _read(path: Path, size_bytes: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             return file.read(size_bytes)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.core.errors import ModelError
-from edged.modelstore import durable, manifest
+from edged.modelstore import durable, manifest, regular
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -86,7 +86,7 @@ def sign_folder(folder: Path, key_path: Path) -> str:
         ModelError: the key cannot be used.
         OSError: the folder cannot be written.
     """
-    document = (folder / manifest.FILE_NAME).read_bytes()
+    document = _document(folder)
     durable.write(folder / SIGNATURE, sign(document, MANIFEST, key_path))
     return public_key(key_path)
 
@@ -101,9 +101,9 @@ def signer(folder: Path) -> str | None:
     try:
         if not path.exists():
             return None
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             signed = file.read(MAX_BYTES + 1)
-        document = (folder / manifest.FILE_NAME).read_bytes()
+        document = _document(folder)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
     return check(document, MANIFEST, signed, path)
@@ -131,6 +131,11 @@ def check(document: bytes, kind: bytes, signed: bytes, path: Path) -> str:
             "get the model again, or sign it again if the change was yours"
         ) from None
     return _text(key)
+
+
+def _document(folder: Path) -> bytes:
+    with regular.opened(folder / manifest.FILE_NAME) as file:
+        return file.read()
 
 
 def _read(signed: bytes, path: Path) -> tuple[bytes, bytes]:

@@ -141,7 +141,7 @@ def _by_path(path: Path) -> Path:
         )
     if not folder.is_dir():
         raise ModelError(f"{path}: is neither a .tflite nor a model's folder")
-    if not (folder / FILE_NAME).is_file():
+    if not (folder / FILE_NAME).exists():
         raise ModelError(f"{path}: there is no {FILE_NAME} beside it; a model needs a manifest, see docs/models.md")
     if path != folder and path.name != MODEL:
         raise ModelError(f"{path}: the model of a folder is named {MODEL}; rename it, and its line under [files]")

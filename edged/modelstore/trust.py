@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from edged.core.errors import ModelError
-from edged.modelstore import durable, manifest, remembered, signature
+from edged.modelstore import durable, manifest, regular, remembered, signature
 from edged.modelstore.installation import changing
 from edged.modelstore.manifest import Manifest
 from edged.modelstore.store import AT, bundled
@@ -69,7 +69,7 @@ class Trust:
         """Why a model folder is not to be trusted, in one sentence; None where it is.
 
         Args:
-            statement: a signed downgrade, see `downgrade`.
+            statement: a signed downgrade, see `downgrade`; looked at where the version would be too old without it.
         """
         if _ships(folder):
             return None
@@ -80,11 +80,22 @@ class Trust:
         except ModelError as error:
             return str(error)
 
+    def trouble_of_statement(self, folder: Path, statement: Path) -> str | None:
+        """Why a file is no signed downgrade to this version, whether or not it is needed; None where it is."""
+        try:
+            return _statement_trouble(statement, manifest.read(folder), signature.signer(folder), None)
+        except ModelError as error:
+            return str(error)
+
+    def is_lowered_by(self, folder: Path, statement: Path | None) -> bool:
+        """Whether it is the signed downgrade alone that makes this version one to be trusted."""
+        return statement is not None and self.trouble(folder) is not None and self.trouble(folder, statement) is None
+
     def accept(self, folder: Path, lower: bool = False) -> None:
         """Notes that a version is used: from now on none that is older, from the same key.
 
         Args:
-            lower: a downgrade was allowed: what is older than this version is too old, and this is not.
+            lower: a downgrade allows it (`is_lowered_by`): what is older than this version is too old, and this is not.
 
         Raises:
             ModelError: what was accepted before cannot be read.
@@ -159,9 +170,17 @@ def downgrade(told: Manifest, highest: str, key_path: Path) -> bytes:
     return body + SEPARATOR + signature.sign(body, signature.STATEMENT, key_path)
 
 
-def _statement_trouble(path: Path, told: Manifest, key: str, highest: str) -> str | None:
+def _statement_trouble(path: Path, told: Manifest, key: str | None, highest: str | None) -> str | None:
+    """Why a file is not the signed downgrade to a version.
+
+    Args:
+        key: that signed the model.
+        highest: the version that it must go back from; None: any.
+    """
+    if key is None:
+        return f"{path}: a signed downgrade goes to a signed model, and {told.name} {told.version} is not signed"
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             body, separator, signed = file.read(2 * signature.MAX_BYTES).partition(SEPARATOR)
     except OSError as error:
         return f"{path}: cannot be read ({error.strerror})"
@@ -173,10 +192,12 @@ def _statement_trouble(path: Path, told: Manifest, key: str, highest: str) -> st
         table = tomllib.loads(body.decode())
     except (ValueError, RecursionError):
         return f"{path}: is no signed downgrade; expected what `edged model sign --downgrade-from` prints"
-    expected = {"schema": 1, "name": told.name, "version": told.version, "from": highest}
+    old = table.get("from")
+    expected = {"schema": 1, "name": told.name, "version": told.version, "from": old if highest is None else highest}
     if table != expected:
-        said = f"{table.get('name')} from {table.get('from')} to {table.get('version')}"
-        return f"{path}: is for {said}; needed is {told.name} from {highest} to {told.version}"
+        said = f"{table.get('name')} from {old} to {table.get('version')}"
+        needed = f"{told.name} from {highest or 'a newer version'} to {told.version}"
+        return f"{path}: is for {said}; needed is {needed}"
     return None
 
 

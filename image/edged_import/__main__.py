@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edged_import import board
 from edged_import.card import Card
-from edged_import.importing import FILES, HOST_NAME, Import
+from edged_import.importing import FILES, Import
 
 BOOT, ROOT = Path("/boot/firmware"), Path("/")
 
@@ -21,15 +21,9 @@ def main() -> None:
     """Takes what is new, names the board, and tells on the card and in the journal what is wrong. Fails no boot."""
     files = sys.argv[1:] or FILES
     card = Card(BOOT, partial(board.make_writable, BOOT) if _read_only() else lambda _writable: None)
-    importing = Import(card, ROOT, board.check)
-    problems = importing.run(files)
+    problems = Import(card, ROOT, board.check, board.set_host_name, board.serial).run(files)
     for problem in problems:
         print(problem, file=sys.stderr)
-    try:
-        if HOST_NAME in files:
-            board.set_host_name(importing.host_name(board.serial()))
-    except OSError as error:
-        print(f"the board's name could not be set: {error}", file=sys.stderr)
     try:
         card.tell(problems)
     except OSError as error:

@@ -33,11 +33,18 @@ class Card:
         Raises:
             OSError: it cannot be read.
         """
-        path = self._folder / name
+        path = self._path(name)
         if not path.is_file():
             return None
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
+
+    def names(self) -> list[str]:
+        """The files that are there; none where there is no card."""
+        try:
+            return sorted(path.name for path in self._folder.iterdir() if path.is_file())
+        except OSError:
+            return []
 
     def comment_out(self, name: str, data: bytes) -> None:
         """Lines of a file become comments, see `durable.comment_out`.
@@ -46,7 +53,7 @@ class Card:
             OSError: it could not be written.
         """
         with self._writable():
-            durable.comment_out(self._folder / name, data)
+            durable.comment_out(self._path(name), data)
 
     def tell(self, problems: Sequence[Problem]) -> None:
         """Writes edged-error.txt, or removes it where there is nothing to tell; nothing is written twice.
@@ -63,6 +70,11 @@ class Card:
                 path.unlink()
             else:
                 durable.write_on_fat(path, page)
+
+    def _path(self, name: str) -> Path:
+        """Of a file by its name in whatever case, as FAT itself takes it, on every file system."""
+        same = next((found for found in self.names() if found.lower() == name), name)
+        return self._folder / same
 
     @contextmanager
     def _writable(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """The order of things: what is read, judged, kept on the board and taken off the card.
 
-Law: a file is taken whole or not at all. Secrets are kept before they are taken off the card; that a file was taken is
-noted last. So a power cut between any two steps makes the next start do the same again.
+Law: the board has its name before a configuration is judged, which may take its own from it. A file is taken whole or
+not at all. Secrets are kept before they are taken off the card; that a file was taken is noted last. So a power cut
+between any two steps makes the next start do the same again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from edged_import import durable, keys, names, passwords, texts, wifi
+from edged_import import durable, keys, misnomers, names, passwords, texts, wifi
 from edged_import.card import Card
 from edged_import.texts import Problem, Refused
 
@@ -19,6 +20,7 @@ CONFIG, WIFI, HOST_NAME, KEYS = FILES = "edged.toml", "wifi.txt", "hostname.txt"
 NO_CONFIG = (
     "there is none yet; copy edged-example.toml to edged.toml, beside it, and write your camera and broker into it"
 )
+HIDDEN = "Windows shows all of a name with View, Show, File name extensions"
 
 
 class Import:
@@ -28,27 +30,54 @@ class Import:
         card: the partition with the files.
         root: the file system of the board, "/" but for tests.
         check: what is wrong with a configuration at this path, told as a problem of a file of this name.
+        set_name: gives the running system its name.
+        serial: asks for the board's serial number, "" where there is none.
     """
 
-    def __init__(self, card: Card, root: Path, check: Callable[[Path, str], list[Problem]]) -> None:
+    def __init__(
+        self,
+        card: Card,
+        root: Path,
+        check: Callable[[Path, str], list[Problem]],
+        set_name: Callable[[str], None],
+        serial: Callable[[], str],
+    ) -> None:
         self._card = card
         self._root = root
         self._check = check
+        self._set_name = set_name
+        self._serial = serial
 
     def run(self, files: Collection[str] = FILES) -> list[Problem]:
-        """Takes what is new of these files on the card; returns what is wrong with them."""
+        """Takes what is new of these files on the card, and names the board; returns what is wrong with them."""
         takes = {HOST_NAME: self._host_name, WIFI: self._wifi, KEYS: self._keys, CONFIG: self._config}
         problems: list[Problem] = []
         for name in (name for name in takes if name in files):
+            problems += self._misnamed(name)
             try:
                 self._take_new(name, takes[name])
             except Refused as refused:
                 problems += refused.problems
             except (OSError, ValueError) as error:
                 problems.append(Problem(name, None, f"could not be taken over ({error}); is the card worn out?"))
+            if name == HOST_NAME:
+                problems += self._name_board()
         return problems
 
-    def host_name(self, serial: str) -> str:
+    def _misnamed(self, name: str) -> Iterator[Problem]:
+        """Told as long as it is there: nobody can say whether it is older or newer than the file beside it."""
+        for found in self._card.names():
+            if misnomers.meant(found, FILES) == name:
+                sentence = f"is not read; expected a plain text called {name}: rename it, or delete it ({HIDDEN})"
+                yield Problem(found, None, sentence)
+
+    def _name_board(self) -> Iterator[Problem]:
+        try:
+            self._set_name(self._board_name())
+        except OSError as error:
+            yield Problem(HOST_NAME, None, f"the board's name could not be set ({error}); is the card worn out?")
+
+    def _board_name(self) -> str:
         """The name that the board has from now on: the one it was given, or one from its serial number."""
         path = self._root / "etc/hostname"
         try:
@@ -56,14 +85,15 @@ class Import:
         except (OSError, UnicodeDecodeError):
             name = ""
         if name in ("", names.UNNAMED):
-            name = names.from_serial(serial)
+            name = names.from_serial(self._serial())
             durable.write(path, f"{name}\n".encode(), 0o644)
         return name
 
     def _take_new(self, name: str, take: Callable[[bytes], bytes]) -> None:
         data = self._card.read(name)
         if data is None:
-            if name == CONFIG and not (self._root / "etc/edged" / CONFIG).exists():
+            is_first = name == CONFIG and not (self._root / "etc/edged" / CONFIG).exists()
+            if is_first and not any(self._misnamed(CONFIG)):
                 raise Refused(Problem(CONFIG, None, NO_CONFIG))
             return
         note = self._root / "var/lib/edged-import" / f"{name}.sha256"

@@ -11,13 +11,15 @@ from edged_import.texts import Problem, Refused, plain_lines
 
 UNNAMED = "edged"
 """What the image calls a board that has not been named yet."""
+REFUSED = ("all", "models")
+"""Names that `[device] name` refuses: a configuration that leaves it out takes the name of the board."""
 
 
 def read(name: str, plain: str) -> str | None:
     """The name that hostname.txt gives; None: none.
 
     Raises:
-        Refused: it is no host name, or there are several.
+        Refused: it is no host name, or one that no device may have, or there are several.
     """
     lines = plain_lines(plain)
     if not lines:
@@ -28,6 +30,8 @@ def read(name: str, plain: str) -> str | None:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", line.lower()):
         allowed = 'a to z, 0 to 9 and "-" between them, at most 63'
         raise Refused(Problem(name, number, f"found {line[:20]!r}; expected a name of {allowed}"))
+    if line.lower() in REFUSED:
+        raise Refused(Problem(name, number, f"{line.lower()} means something else to edged; choose another name"))
     return line.lower()
 
 

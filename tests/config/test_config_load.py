@@ -265,6 +265,22 @@ def test_the_file_that_systemd_hands_over_may_be_named_too(tmp_path, monkeypatch
         with_login(tmp_path, roots.replace("mqtt-", "other-"))
 
 
+def test_by_hand_a_password_is_that_of_the_service_that_runs_the_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    lent = {"mqtt-password": tmp_path / "second-password"}
+    lent["mqtt-password"].write_text("of the second\n")
+    roots = 'password_file = "/etc/edged/credentials/mqtt-password"'
+    for words in ("", roots):
+        (tmp_path / "edged.toml").write_text(f'{LEAST}username = "anna"\n{words}\n')
+        it = load(tmp_path / "edged.toml", lent)
+        assert (it.password(), it.password_path()) == ("of the second", lent["mqtt-password"])
+    with_login(tmp_path, "")
+    assert load(tmp_path / "edged.toml", {}).password() is None
+    (tmp_path / "mqtt-password").write_text("from systemd\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert load(tmp_path / "edged.toml", lent).password() == "from systemd"
+
+
 def test_reading_a_file_loads_no_camera_model_or_network_library():
     code = "import sys, edged.config, edged.modelstore; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -1,6 +1,8 @@
 """Every bad file gives sentences: the line, the key, what is wrong, what is allowed. All of them in one go."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -268,6 +270,16 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
         (tmp_path / ("x" * 300), "cannot be read"),
     ]:
         with pytest.raises(ConfigError, match=fragment) as caught:
+            load(path)
+        assert len(caught.value.problems) == 1
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="is no file but a pipe, a socket or a device; expected a") as caught:
             load(path)
         assert len(caught.value.problems) == 1
 

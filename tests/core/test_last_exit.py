@@ -18,7 +18,7 @@ KNOWN = re.compile(
     r"killed, or the power went|the watchdog: no finished turn for 30 s|out of memory: the kernel ended it"
     r"|systemd's time for it to start or to stop was over|it ended with exit code \d{1,3} and could not say why"
     r"|killed \(SIGKILL\): by hand, or by the kernel because memory ran out|aborted \(SIGABRT\)"
-    r"|(crashed|ended by a signal) \(SIG[A-Z]{3,4}[12]?\)"
+    r"|(crashed|ended by a signal) \(SIG[A-Z]{3,4}[12]?\)|stopped"
 )
 
 
@@ -47,6 +47,10 @@ def test_a_watchdog_whose_time_is_not_known_is_told_all_the_same() -> None:
     assert reason("watchdog killed ABRT", None)["reason"] == "the watchdog: no finished turn in its time"
 
 
+def test_a_stop_by_hand_that_could_not_be_written_down_is_told() -> None:
+    assert reason("success exited 0") == {"code": 0, "reason": "stopped"}
+
+
 def test_an_exit_that_wrote_nothing_has_its_code() -> None:
     assert reason("exit-code exited 1") == {"code": 1, "reason": "it ended with exit code 1 and could not say why"}
 
@@ -56,7 +60,8 @@ def test_an_exit_that_wrote_nothing_has_its_code() -> None:
     [
         None,
         "",
-        "success exited 0",
+        "success exited 1",
+        "success killed TERM",
         "exit-code exited 78",
         "exit-code exited 0",
         "exit-code exited ²",
@@ -71,7 +76,22 @@ def test_what_says_nothing_or_is_no_line_of_systemd_leaves_the_reason_open(resul
     assert reason(result) == OPEN
 
 
-fields = st.sampled_from(["watchdog", "oom-kill", "signal", "core-dump", "timeout", "exit-code", "KILL", "SEGV", "HUP"])
+fields = st.sampled_from(
+    [
+        "success",
+        "exited",
+        "0",
+        "watchdog",
+        "oom-kill",
+        "signal",
+        "core-dump",
+        "timeout",
+        "exit-code",
+        "KILL",
+        "SEGV",
+        "HUP",
+    ]
+)
 
 
 @given(st.lists(fields | st.text(string.printable, max_size=20), max_size=4).map(" ".join))

@@ -25,6 +25,8 @@ LoadState=loaded
 ActiveState=active
 UnitFileState=enabled
 NeedDaemonReload=no
+ProtectHome=yes
+InaccessiblePaths=/dev/shm -/tmp +/var/tmp
 """
 
 FILES = """# /usr/lib/systemd/system/edged.service
@@ -59,6 +61,7 @@ def test_a_running_service_is_read() -> None:
         core_limit_bytes=0,
         allow=("::1/128", "127.0.0.0/8", "192.168.0.0/16"),
         deny=("::/0", "0.0.0.0/0"),
+        hidden=("/home", "/root", "/run/user", "/dev/shm", "/tmp", "/var/tmp"),
         credentials={
             "mqtt-password": "/etc/edged/credentials/mqtt-password",
             "camera-password": "/etc/edged/credentials/camera-password",
@@ -75,6 +78,20 @@ def test_a_service_that_is_not_there_is_read() -> None:
     assert not found.is_running
     assert (found.main_pid, found.memory_max_bytes, found.core_limit_bytes) == (None, None, None)
     assert found.credentials == {}
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden"),
+    [
+        ("ProtectHome=no\nInaccessiblePaths=\n", ()),
+        ("ProtectHome=read-only\n", ()),
+        ("ProtectHome=tmpfs\nInaccessiblePaths=/srv\n", ("/home", "/root", "/run/user", "/srv")),
+    ],
+)
+def test_what_a_sandbox_hides_is_read(shown: str, hidden: tuple[str, ...]) -> None:
+    found = units.show("edged.service", answer(shown + "LoadState=loaded\n", None))
+    assert found is not None
+    assert found.hidden == hidden
 
 
 def test_the_unit_is_asked_for_by_its_name() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from edged_import import board
+from edged_import import board, names
 from edged_import.card import Card
-from edged_import.importing import Import
+from edged_import.importing import FILES, Import
 from edged_import.texts import Problem
 
 from tests.image.test_names_and_keys import public_key
@@ -30,23 +30,26 @@ class Started:
         card: the first partition.
         root: the board's own file system.
         mounts: what was asked of the mount: True to write, False no more.
+        name: what the running system is called.
     """
 
     def __init__(self, folder: Path) -> None:
         self.card = folder / "card"
         self.root = folder / "root"
         self.mounts: list[bool] = []
+        self.name = "edged"
         self.card.mkdir()
         (self.root / "etc").mkdir(parents=True)
         (self.root / "etc/hostname").write_text("edged\n")
 
     def start(self, check: Callable[[Path, str], list[Problem]] = lambda _path, _name: []) -> list[str]:
         card = Card(self.card, self.mounts.append)
-        importing = Import(card, self.root, check)
-        problems = importing.run()
-        importing.host_name("10000000abcdef01")
+        problems = Import(card, self.root, check, self.set_name, lambda: "10000000abcdef01").run()
         card.tell(problems)
         return [str(problem) for problem in problems]
+
+    def set_name(self, name: str) -> None:
+        self.name = name
 
     def files(self) -> dict[str, bytes]:
         """Everything on the board and on the card."""
@@ -211,11 +214,103 @@ def test_a_card_that_cannot_be_written_keeps_the_secret_and_all_else_goes_on(sta
     def refuse(writable: bool) -> None:
         raise OSError("the card is read-only")
 
-    importing = Import(Card(started.card, refuse), started.root, lambda _path, _name: [])
+    importing = Import(Card(started.card, refuse), started.root, lambda _path, _name: [], started.set_name, str)
     problems = [str(problem) for problem in importing.run()]
     assert ["could not be taken over (the card is read-only)" in problem for problem in problems] == [True, True]
     assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "hunter2\n"
     assert b"hunter2" in (started.card / "edged.toml").read_bytes()
+
+
+@pytest.mark.parametrize(("named", "name"), [("porch\n", "porch"), (None, "edged-abcdef01")])
+def test_the_board_has_its_name_before_its_configuration_is_checked(started, named, name):
+    if named is not None:
+        (started.card / "hostname.txt").write_text(named)
+    (started.card / "edged.toml").write_text(CONFIG)
+    called = []
+    assert started.start(lambda _path, _name: called.append(started.name) or []) == []
+    assert called == [name]
+
+
+@pytest.mark.parametrize("name", names.REFUSED)
+def test_a_name_that_would_end_the_daemon_is_refused_also_when_it_alone_has_changed(started, name):
+    (started.card / "hostname.txt").write_text("porch\n")
+    (started.card / "edged.toml").write_text(CONFIG)
+    assert started.start() == []
+    (started.card / "hostname.txt").write_text(f"{name}\n")
+    for _ in range(2):
+        (problem,) = started.start()
+        assert problem.startswith(f"hostname.txt, line 1: {name} means something else")
+        assert (started.root / "etc/hostname").read_text() == "porch\n"
+        assert started.name == "porch"
+        assert name.encode() in (started.card / "edged-error.txt").read_bytes()
+
+
+def test_a_name_that_cannot_be_set_is_told_and_all_else_goes_on(started):
+    (started.card / "edged.toml").write_text(CONFIG)
+
+    def refuse(_name: str) -> None:
+        raise OSError("not permitted")
+
+    importing = Import(Card(started.card, started.mounts.append), started.root, lambda _p, _n: [], refuse, str)
+    (problem,) = importing.run()
+    assert str(problem).startswith("hostname.txt: the board's name could not be set (not permitted)")
+    assert (started.root / "etc/edged/edged.toml").read_text() == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        *((f"{name}.txt", name) for name in FILES),
+        *(("edged.txt", "edged.toml"), ("edged", "edged.toml"), ("edged.toml.toml", "edged.toml")),
+        *(("Edged.TOML.txt", "edged.toml"), ("edged (1).toml", "edged.toml"), ("edged .toml", "edged.toml")),
+        *(("wifi", "wifi.txt"), ("wifi.toml.txt", "wifi.txt"), ("wi-fi.txt", "wifi.txt"), ("WiFi.rtf", "wifi.txt")),
+        *(("hostname", "hostname.txt"), ("host_name.toml", "hostname.txt")),
+        *(("authorized_keys.pub", "authorized_keys"), ("authorised-keys", "authorized_keys")),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_told(started, found, name):
+    (started.card / "edged.toml").write_text(CONFIG)
+    (started.card / found).write_text("# whatever it says\n")
+    (problem,) = started.start()
+    assert problem.startswith(f"{found}: is not read; expected a plain text called {name}: rename it, or delete it (")
+    assert f"* {found}".encode() in (started.card / "edged-error.txt").read_bytes()
+    (started.card / found).unlink()
+    assert started.start() == []
+    assert not (started.card / "edged-error.txt").exists()
+
+
+def test_what_else_is_on_the_card_is_nobodys_misnomer(started):
+    (started.card / "edged.toml").write_text(CONFIG)
+    others = ["edged-example.toml", "edged.toml.bak", "edged.toml~", "._edged.toml", "config.txt", "cmdline.txt"]
+    for name in [*others, *("edged.deb", "wpa_supplicant.conf", "vendor-data", "user-data", "network-config")]:
+        (started.card / name).touch()
+    (started.card / "edged").mkdir()
+    assert started.start() == []
+    assert started.start() == [], "nor is edged-error.txt"
+
+
+@pytest.mark.parametrize("found", ["Edged.TOML", "EDGED.TOML"])
+def test_the_case_of_a_name_is_as_nothing_as_on_fat(started, found):
+    text = CONFIG + 'username = "porch"\npassword = "hunter2"\n'
+    (started.card / found).write_text(text)
+    assert started.start() == []
+    assert (started.root / "etc/edged/credentials/mqtt-password").read_text() == "hunter2\n"
+    assert b"hunter2" not in (started.card / found).read_bytes()
+    assert [path.name for path in started.card.iterdir()] == [found]
+
+
+def test_a_first_configuration_with_a_longer_name_is_one_thing_to_do(started):
+    (started.card / "edged.toml.txt").write_text(CONFIG)
+    (problem,) = started.start()
+    assert problem.startswith("edged.toml.txt: is not read; expected a plain text called edged.toml")
+
+
+def test_only_files_that_are_looked_for_are_told_of(started):
+    (started.card / "hostname.txt.txt").touch()
+    (started.card / "edged.toml").write_text(CONFIG)
+    card = Card(started.card, started.mounts.append)
+    assert Import(card, started.root, lambda _path, _name: [], started.set_name, str).run(["edged.toml"]) == []
+    assert started.name == "edged"
 
 
 @pytest.mark.parametrize("reached", ["nothing", "password", "configuration", "card"])

@@ -7,6 +7,12 @@ import base64
 import pytest
 from edged_import import keys, names
 from edged_import.texts import Refused
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from edged.config.tables import DeviceTable
+from edged.config.values import slug
 
 
 def public_key(kind: str = "ssh-ed25519", comment: str = " me@laptop") -> str:
@@ -27,6 +33,24 @@ def test_what_is_no_host_name_is_refused(text, line):
     with pytest.raises(Refused) as refused:
         names.read("hostname.txt", text)
     assert refused.value.problems[0].line == line
+
+
+@pytest.mark.parametrize("name", [*names.REFUSED, "Models"])
+def test_a_name_that_means_something_else_is_refused_in_one_sentence(name):
+    with pytest.raises(Refused, match="means something else to edged; choose another name"):
+        names.read("hostname.txt", name)
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True) | st.sampled_from([*names.REFUSED, "a"]))
+def test_what_is_a_name_for_a_board_is_one_for_its_device_and_the_other_way_round(name):
+    try:
+        device = DeviceTable(name=slug(name)).name
+    except ValidationError:
+        with pytest.raises(Refused):
+            names.read("hostname.txt", name)
+    else:
+        assert names.read("hostname.txt", name) == name
+        assert name.startswith(device)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_a_package_of_files_needs_no_more(tmp_path):
         ('labels = ["no cat", "cat"]', "", "either labels or labels_of"),
         ('labels = ["no cat", "cat"]', 'labels = ["a"]\nlabels_of = "shapes-int8"', "either labels or labels_of"),
         ('name = "mine"', 'name = "../mine"', "name: "),
+        ('name = "mine"', 'name = "mine.tflite"', "name: 'mine.tflite' ends in .tflite"),
         ('name = "mine"', 'name = "mine"\ncode = "x"', "code: unknown key"),
         ("[model.input]", "[model.inputs]", "unknown key"),
         ("[[model]]", "[[model", "not valid TOML"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -61,6 +62,12 @@ def test_a_good_configuration_passes(tmp_path, picture, capsys):
     assert check(capsys, written(tmp_path, GOOD.format(picture=picture, model="shapes-int8"))) == (0, "")
 
 
+def test_what_the_service_cannot_see_is_a_warning(tmp_path, picture, capsys, monkeypatch):
+    config = written(tmp_path, GOOD.format(picture=picture, model="shapes-int8"))
+    monkeypatch.setattr("edged.doctor.hidden", lambda read: [f"{read.path}:3: camera.source: is hidden"])
+    assert check(capsys, config) == (0, f"warning: {config}:3: camera.source: is hidden\n")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
@@ -93,6 +100,20 @@ def test_a_clip_without_a_frame(tmp_path, capsys):
     code, said = check(capsys, written(tmp_path, GOOD.format(picture=tmp_path / "empty.mp4", model="shapes-int8")))
     assert code == 78
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_pipe_for_a_configuration_is_refused_and_not_waited_for(tmp_path, capsys, command):
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--config", str(pipe)])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(str(pipe))]
+    assert ended.value.code == 78
+    assert said == [
+        f"{pipe}: is no file but a pipe, a socket or a device; expected a configuration file, such as edged.toml"
+    ]
 
 
 def test_every_problem_is_told_at_once(tmp_path, picture, capsys):

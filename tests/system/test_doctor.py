@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 
 from edged import doctor
 from edged.cli import main
+from edged.config import load
 from edged.core.findings import CHECKS, Finding, ok
 from edged.core.service_findings import Unit
 from edged.doctor.examination import within
@@ -129,6 +132,15 @@ def test_without_a_configuration_the_board_is_looked_at_all_the_same(
     assert "there is no such file" in lines["configuration"]["found"]
     assert lines["camera"]["found"] == lines["instances"]["found"] == "not looked at without a configuration"
     assert lines["disk"]["status"] == "ok"
+
+
+@pytest.mark.timeout(120)
+def test_a_pipe_for_a_configuration_is_a_line_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    line = found(tmp_path / "pipe.toml")["configuration"]
+    assert line.status == "problem"
+    assert line.found.endswith("pipe.toml: is no file but a pipe, a socket or a device")
+    assert line.advice == "expected a configuration file, such as edged.toml"
 
 
 def test_every_problem_of_a_configuration_is_a_line(config: Path) -> None:
@@ -440,6 +452,42 @@ def test_the_service_has_the_camera(board: Board, installed: Path, mosquitto: Mo
     assert line.found == "in use by motion.service (process 4000001)"
 
 
+def test_what_the_service_cannot_see(
+    board: Board, installed: Path, tmp_path: Path, mosquitto: Mosquitto, prefix: str
+) -> None:
+    """Root sees all of it, so nothing else of the table or of `edged check` would tell."""
+    home = tmp_path / "home"
+    hiding = replace(RUNNING, hidden=("/nowhere", str(home)))
+    clips, secret, model = home / "clips", home / "password", home / "shapes"
+    clips.mkdir(parents=True)
+    write_picture(clips / "a.png", flat(90))
+    secret.write_text(PASSWORD)
+    model.symlink_to(bundled() / "shapes-int8")
+    link = tmp_path / "link"
+    link.symlink_to(clips)
+    for model_name, source in ((model, clips), (model / "model.tflite", link)):
+        write_config(installed, f"file:{source}", mosquitto.port, prefix, [RULE])
+        text = re.sub('(?m)^name = "shapes-int8"', f"name = {json.dumps(str(model_name))}", installed.read_text())
+        installed.write_text(
+            f'{text}\nusername = "x"\npassword_file = "{secret}"\n[outbox]\npath = "{home}/outbox.db"\n'
+        )
+        board.units["edged.service"] = hiding
+        lines = doctor.hidden(load(installed), board.root, board.show)
+        keys = ("model.name", "camera.source", "outbox.path", "mqtt.password_file")
+        assert [line.split(": ")[1] for line in lines] == list(keys)
+        assert all(f"leads into {home}, which is hidden from edged.service by its sandbox; " in line for line in lines)
+        assert lines[0].endswith(f"; sudo edged model add {model}, and give its name alone")
+        assert all(re.match(rf"{re.escape(str(installed))}:\d+: ", line) for line in lines)
+        told = [one for one in doctor.examine(installed, board.root, board.show) if one.check == "configuration"]
+        assert [(one.status, f"{one.found}; {one.advice}") for one in told[1:]] == [("problem", line) for line in lines]
+        for unit in (RUNNING, replace(hiding, load="not-found")):
+            board.units["edged.service"] = unit
+            assert doctor.hidden(load(installed), board.root, board.show) == []
+    board.units["edged.service"] = hiding
+    by_hand = installed.rename(tmp_path / "e.toml")
+    assert doctor.hidden(load(by_hand), board.root, board.show) == []
+
+
 def test_a_service_that_gave_up(board: Board, installed: Path) -> None:
     board.units["edged.service"] = Unit("edged.service", "loaded", active="failed", result="exit-code", exit_status=78)
     line = board.found(installed)["service"]
@@ -544,22 +592,26 @@ def test_secrets_that_everybody_can_read(config: Path, open_folder: Path) -> Non
         assert PASSWORD not in line.found + line.advice
 
 
+@pytest.mark.parametrize("unit", ["edged", "edged@second"])
 def test_a_credential_of_the_service_is_lent(
-    board: Board, installed: Path, guarded: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    board: Board, installed: Path, guarded: Mosquitto, monkeypatch: pytest.MonkeyPatch, unit: str
 ) -> None:
-    secret = board.write("etc/edged/credentials/mqtt-password", PASSWORD)
-    secret.chmod(0o600)
-    unit = Unit("edged.service", "loaded", active="active", credentials={"mqtt-password": str(secret)})
-    board.units["edged.service"] = unit
-    write_config(installed, f"file:{installed}", guarded.port, "allowed", [RULE])
-    add(installed, 'username = "porch"')
-    lent = doctor.credentials(installed, {}, board.root, board.show)
-    assert lent == {"CREDENTIALS_DIRECTORY": str(secret.parent)}
-    assert doctor.credentials(installed, {"CREDENTIALS_DIRECTORY": "/x"}, board.root, board.show) == {}
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", lent["CREDENTIALS_DIRECTORY"])
-    lines = board.found(installed)
-    assert lines["broker"].status == "ok"
-    assert str(secret) in lines["secrets"].found
+    """Each instance has its own, also where the file has another name than the credential."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    for name in ("edged", "edged@second"):
+        text = PASSWORD if name == unit else "of another login"
+        secret = board.write(f"etc/edged/credentials/{name}-of-mqtt", text)
+        secret.chmod(0o600)
+        board.units[f"{name}.service"] = Unit(
+            f"{name}.service", "loaded", active="active", credentials={"mqtt-password": str(secret)}
+        )
+    board.write("etc/edged/credentials/mqtt-password", "of another login")
+    configuration = installed.with_name(f"{unit}.toml")
+    write_config(configuration, f"file:{installed}", guarded.port, "allowed", [RULE])
+    add(configuration, 'username = "porch"')
+    lines = board.found(configuration)
+    assert lines["broker"].status == "ok", lines["broker"]
+    assert str(board.root / f"etc/edged/credentials/{unit}-of-mqtt") in lines["secrets"].found
 
 
 # The doctor itself

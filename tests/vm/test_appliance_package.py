@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.vm.appliance import CONFIGURATION, Appliance
+from tests.vm.appliance import CONFIGURATION, DEVICE, Appliance
 from tests.vm.board import Board
 
 CONFIGURE = "/var/lib/dpkg/info/edged.postinst configure 0.0.1"
 REMOVE = "/var/lib/dpkg/info/edged.prerm remove"
 SECOND = "edged@second.service"
+SECOND_CONFIGURATION = CONFIGURATION.replace(f'"{DEVICE}"', '"second"').replace("/dev/video0", "/dev/video9")
+"""It waits for a camera that nobody has: two would have the one camera by turns."""
 
 Record = Callable[[str, str], None]
 
@@ -29,7 +31,7 @@ def owned(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
 
 
 def test_an_upgrade_starts_what_runs_anew_and_keeps_the_events(owned: Appliance, record: Record) -> None:
-    owned.machine.write("/etc/edged/edged@second.toml", CONFIGURATION.replace('"vm"', '"second"'))
+    owned.machine.write("/etc/edged/edged@second.toml", SECOND_CONFIGURATION)
     owned.run(f"systemctl enable --now {SECOND}")
     before = [owned.show("MainPID", unit) for unit in ("edged.service", SECOND)]
     store, after = owned.told("info")[-1]["log"], owned.mark("pipeline")

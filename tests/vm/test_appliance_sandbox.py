@@ -16,11 +16,11 @@ UNIT = "edged@probe.service"
 OUTSIDE, PRIVATE = "203.0.113.9", "10.0.2.2"
 """As inside/probe.py has them."""
 NOT_WRITABLE = (
-    "/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/boot/firmware", "/home", "/root", "/run", "/tmp", "/var/tmp",
-    "/dev/shm", "/var/log", "/opt",
+    "/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/boot/firmware", "/home", "/root", "/run", "/run/lock", "/tmp",
+    "/var/tmp", "/dev/shm", "/var/log", "/opt",
 )  # fmt: skip
-READ_ONLY = ("/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/var/log", "/opt")
-"""Of those, where not the user but the sandbox is in the way, whoever the user is: ProtectSystem=."""
+READ_ONLY = ("/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/run", "/run/lock", "/var/log", "/opt")
+"""Of those, where not the user but the sandbox is in the way, whoever the user is."""
 EXECUTABLE_MEMORY = ("map writable and executable", "make a writable page executable", "map a memfd as a program")
 FILES = ("run a file of the state folder", "run a file of the runtime folder")
 CALLS = ("ptrace", "keyctl", "bpf", "set the clock", "packet socket")

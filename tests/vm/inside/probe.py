@@ -117,7 +117,7 @@ def packets() -> None:
 
 def tries(state: str, runtime: str) -> dict[str, Callable[[], object]]:
     folders = ("/", "/etc", "/usr", "/usr/lib/edged", "/var/lib", "/boot/firmware", "/home", "/root", "/run", "/tmp")
-    folders += ("/var/tmp", "/dev/shm", "/var/log", "/opt")
+    folders += ("/run/lock", "/var/tmp", "/dev/shm", "/var/log", "/opt")
     return {
         f"write {state}": lambda: write(state),
         f"write {runtime}": lambda: write(runtime),

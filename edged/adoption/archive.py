@@ -6,9 +6,9 @@ never used as paths; nothing is unpacked by its own name, and nothing of it is e
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
-import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 from edged.core.errors import ModelError
+from edged.modelstore import regular
 from edged.modelstore.package import IDENTIFIER, LABELS, MAX_LABELS_BYTES
 
 MAX_MODEL_BYTES = 1 << 28
@@ -40,6 +41,7 @@ class Brought:
         place: what a person calls it.
         stem: the most telling name of it, without its ending.
         labels: the bytes of a label file and what a person calls it; None where none came along.
+        beside: whether that file only lies beside the model, and may be something else.
         inner: files inside the model itself, for its metadata.
     """
 
@@ -48,6 +50,7 @@ class Brought:
     kind: Kind
     labels: tuple[bytes, str] | None
     inner: dict[str, bytes]
+    beside: bool = False
 
 
 def open_source(path: Path, target: Path) -> Brought:
@@ -67,7 +70,7 @@ def open_source(path: Path, target: Path) -> Brought:
     kind: Kind = "edge-impulse" if path.name.startswith("ei-") else "tflite"
     if path.stem in ("model_unquant", "model"):
         kind = "teachable-machine" if path.stem == "model_unquant" else kind
-    return Brought(str(path), path.stem, kind, _beside(path), _inner(target))
+    return Brought(str(path), path.stem, kind, _beside(path), _inner(target), beside=True)
 
 
 @contextmanager
@@ -83,16 +86,12 @@ def view(model: Path) -> Iterator[memoryview]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """A regular file: opening a pipe would wait for ever."""
+    """A regular file that is not too long, with what else may be wrong in a sentence."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise ModelError(f"{path}: is no file; expected a .tflite, a zip with one, or a model's folder")
-            if found.st_size > MAX_MODEL_BYTES:
-                raise ModelError(
-                    f"{path}: has {found.st_size >> 20} MiB; models of up to {MAX_MODEL_BYTES >> 20} are taken"
-                )
+        with regular.opened(path) as file:
+            if (size_bytes := os.fstat(file.fileno()).st_size) > MAX_MODEL_BYTES:
+                allowed = f"models of up to {MAX_MODEL_BYTES >> 20} MiB are taken"
+                raise ModelError(f"{path}: has {size_bytes / (1 << 20):.0f} MiB; {allowed}")
             yield file
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file or folder") from None
@@ -219,6 +218,6 @@ def _beside(path: Path) -> tuple[bytes, str] | None:
     """A label file that lies beside a model and has its name, or the name that exports give it."""
     for name in (f"{path.stem}.labels.txt", f"{path.stem}_labels.txt", f"{path.stem}.txt", LABELS, "labelmap.txt"):
         place = path.parent / name
-        if place.is_file():
+        with contextlib.suppress(ModelError):
             return read_labels(place), str(place)
     return None

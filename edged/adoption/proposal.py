@@ -59,14 +59,11 @@ def propose(brought: Brought, graph: Graph, options: Options) -> Proposal:
         detector = scores.detections(graph, metadata, options)
     except ModelError as error:
         raise ModelError(f"{place}: {error}") from None
-    file = _label_file(brought, metadata, options)
     table, said, questions = pixels.input_table(graph, metadata, brought.kind, options, detects=detector is not None)
     name, named = _name(brought, options)
     if detector is not None:
         check_outputs(name, detector[0], [one.spec for one in graph.outputs])
-        ending: _Ending = _detector(detector, graph.columns, file, options)
-    else:
-        ending = _classifier(graph, file, options, place)
+    ending = _ending(brought, graph, metadata, options, detector)
     if ending.question is not None:
         questions = [ending.question, *questions]
     if table is None or ending.labels is None or questions:
@@ -92,6 +89,25 @@ class _Ending:
     output: OutputTable
     assumptions: list[Assumption]
     question: Question | None
+
+
+def _ending(
+    brought: Brought, graph: Graph, metadata: Metadata, options: Options, detector: tuple[Detections, Assumption] | None
+) -> _Ending:
+    def end(file: LabelFile | None) -> _Ending:
+        if detector is not None:
+            return _detector(detector, graph.columns, file, options)
+        return _classifier(graph, file, options, brought.place)
+
+    file = _said_labels(brought, metadata, options)
+    if file is not None or brought.labels is None:
+        return end(file)
+    try:
+        return end(LabelFile.parse(*brought.labels))
+    except ModelError:
+        if not brought.beside:
+            raise
+        return end(None)  # some other text, and not what the model's labels are in
 
 
 def _detector(
@@ -150,8 +166,8 @@ def _labels_told(file: LabelFile, labels: Labels) -> Assumption:
     return Assumption("labels", value, f"{file.place}{notes}", "--labels", told=not labels.guessed)
 
 
-def _label_file(brought: Brought, metadata: Metadata, options: Options) -> LabelFile | None:
-    """What was said, what the model itself has, what came along with it."""
+def _said_labels(brought: Brought, metadata: Metadata, options: Options) -> LabelFile | None:
+    """What the person says, else what the model itself has."""
     if options.labels:
         for name in options.labels:
             if not name.strip() or not name.isprintable():
@@ -162,7 +178,7 @@ def _label_file(brought: Brought, metadata: Metadata, options: Options) -> Label
     for _, name in metadata.label_files:
         if name in brought.inner:
             return LabelFile.parse(brought.inner[name], f"{name} inside the model")
-    return None if brought.labels is None else LabelFile.parse(*brought.labels)
+    return None
 
 
 def _name(brought: Brought, options: Options) -> tuple[str, Assumption]:

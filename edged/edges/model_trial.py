@@ -30,13 +30,13 @@ def try_out(model: Path, picture: Path, top: int) -> list[tuple[str, float]]:
     words = ["classify", "--json", "--top", str(top), "--model", str(model), "--", str(picture)]
     try:
         done = subprocess.run(  # noqa: S603 - this Python and edged itself
-            [sys.executable, "-m", "edged", *words],
+            [sys.executable, "-P", "-m", "edged", *words],  # -P: nothing of the folder that somebody stands in
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=TRIAL_S,
             check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path))},
         )
     except subprocess.TimeoutExpired:
         raise ModelError(f"the model has given no score after {TRIAL_S:g} s; it is too slow for this board") from None

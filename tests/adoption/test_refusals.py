@@ -51,7 +51,7 @@ def test_what_is_no_model(edged, content, fragment):
 
 def test_a_pipe_a_folder_and_nothing(edged):
     os.mkfifo(edged.folder / "pipe.tflite")
-    assert "pipe.tflite: is no file; expected a .tflite" in edged.refused(edged.folder / "pipe.tflite")
+    assert "pipe.tflite: is no file but a named pipe" in edged.refused(edged.folder / "pipe.tflite")
     assert "there is no such file or folder" in edged.refused(edged.folder / "none.tflite")
     (edged.folder / "empty").mkdir()
     assert "there is no such file or folder; expected a .tflite with its manifest" in edged.refused(
@@ -59,15 +59,15 @@ def test_a_pipe_a_folder_and_nothing(edged):
     )
     os.mkfifo(edged.folder / "labels")
     file = edged.file("m.tflite", Classifier().content())
-    assert "labels: is no file" in edged.refused(file, "--labels", edged.folder / "labels")
+    assert "labels: is no file but a named pipe" in edged.refused(file, "--labels", edged.folder / "labels")
     assert "there is no such file" in edged.refused(file, "--labels", edged.folder / "none.txt")
     assert "larger than 1048576 bytes" in edged.refused(file, "--labels", edged.file("l.txt", b"a\n" * (1 << 20)))
 
 
 def test_a_huge_file_is_not_read(edged):
     with (edged.folder / "huge.tflite").open("wb") as file:
-        file.truncate(archive.MAX_MODEL_BYTES + 1)
-    assert "models of up to 256 are taken" in edged.refused(edged.folder / "huge.tflite")
+        file.truncate(archive.MAX_MODEL_BYTES + (1 << 20))
+    assert "models of up to 256 MiB are taken" in edged.refused(edged.folder / "huge.tflite")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
@@ -291,20 +291,25 @@ def test_under_the_policy_require_a_bare_model_is_refused_and_its_folder_can_be_
 
 
 def test_what_came_along_is_not_executed(edged, monkeypatch):
-    """Nothing of a zip is there under its own name, and the module path is what it was."""
-    monkeypatch.chdir(edged.folder)
+    """Neither what is in a zip, nor what somebody unpacked of it into the folder where he stands."""
     code = b"import pathlib; pathlib.Path('ran').touch()"
-    files = {
-        "trained.tflite": Classifier().content(),
-        "labels.txt": TEXT,
-        "ei_image_classification.py": code,
-        "edged.py": code,
-        "numpy.py": code,
-    }
-    edged.add(zipped(edged.folder / "ei.zip", files))
+    files = dict.fromkeys(("ei_image_classification.py", "edged.py", "numpy.py", "json.py", "sitecustomize.py"), code)
+    for name, content in files.items():
+        edged.file(name, content)
+    monkeypatch.chdir(edged.folder)
+    export = {"trained.tflite": Classifier().content(), "labels.txt": TEXT, **files}
+    edged.add(zipped(edged.folder / "ei.zip", export))
     assert not (edged.folder / "ran").exists()
     installed = edged.folder / "state/models/ei@1.0.0"
     assert sorted(path.name for path in installed.iterdir()) == ["labels.txt", "model.tflite", "model.toml"]
+
+
+def test_a_text_that_only_lies_beside_the_model_is_no_reason_to_refuse_it(edged):
+    for content in (b"a page\nabout this model\n", b"\xff\x00", b"a\n" * (1 << 20)):
+        edged.file("m.txt", content)
+        file = edged.file("m.tflite", Classifier().content())
+        assert "brings no labels" in edged.refused(file, code=2)
+    edged.add(file, "--labels", edged.file("l.txt", TEXT))
 
 
 def test_a_metadata_zip_that_is_broken_takes_only_its_labels_along(edged):

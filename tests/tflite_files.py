@@ -16,7 +16,6 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import pytest
-from flatbuffers import flexbuffers
 
 WEIGHTS = np.array([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0], [0.5, 0.5, 0.5]], np.float32)
 BIAS = np.array([0.1, 0.2, -0.3, -0.6], np.float32)
@@ -195,112 +194,6 @@ class Classifier:
         return np.asarray(exponentials / exponentials.sum())
 
 
-ORDER = ("boxes", "classes", "scores", "count")
-SHAPES = {"boxes": (1, 10, 4), "classes": (1, 10), "scores": (1, 10), "count": (1,)}
-CELLS = 16
-
-
-@dataclass
-class Detector:
-    """A detector of red, green and blue squares on a black ground, with the standard post-processing.
-
-    Attributes:
-        order: of the outputs.
-        names: of the outputs' tensors.
-        hidden: the operation is not what writes the outputs, so nothing but names tells which is which.
-        signature: what the signature calls the outputs, by what they hold.
-    """
-
-    order: Sequence[str] = ORDER
-    names: dict[str, str] = field(default_factory=dict)
-    hidden: bool = False
-    classes: int = 3
-    signature: dict[str, str] = field(default_factory=dict)
-    metadata: bytes = b""
-    attached: dict[str, bytes] = field(default_factory=dict)
-
-    def content(self) -> bytes:
-        """The bytes of the file."""
-        file = File()
-        source = file.tensor((1, 32, 32, 3), "uint8", (1 / 255, 0), name="image")
-        scores = self._scored(file, source)
-        encodings = file.tensor((1, CELLS, 4), data=np.zeros((1, CELLS, 4), np.float32))
-        grid = [((y + 0.5) / 4, (x + 0.5) / 4, 0.25, 0.25) for y in range(4) for x in range(4)]
-        anchors = file.tensor((CELLS, 4), data=np.float32(grid))
-        made = {key: file.tensor(SHAPES[key], name=self._name(key)) for key in ORDER}
-        file.step(
-            CUSTOM,
-            [encodings, scores, anchors],
-            [made[key] for key in ORDER],
-            custom="TFLite_Detection_PostProcess",
-            custom_options=_post_processing(self.classes),
-        )
-        if self.hidden:
-            made = {key: _passed_on(file, made[key], SHAPES[key], self._name(key)) for key in ORDER}
-        file.graph.inputs = [source]
-        if self.signature:
-            file.signature({self.signature[key]: made[key] for key in ORDER})
-        if self.metadata:
-            file.metadata(self.metadata)
-        return attach(file.content([source], [made[key] for key in self.order]), self.attached)
-
-    def _name(self, key: str) -> str:
-        return self.names.get(key, "")
-
-    def _scored(self, file: File, source: int) -> int:
-        """A score a class, and a background first, for each of the cells."""
-        s = file.s
-        real, pooled, rows = file.tensor((1, 32, 32, 3)), file.tensor((1, 4, 4, 3)), file.tensor((1, CELLS, 3))
-        file.step(DEQUANTIZE, [source], [real], s.DequantizeOptionsT())
-        pool = s.Pool2DOptionsT()
-        pool.strideW = pool.strideH = pool.filterWidth = pool.filterHeight = 8
-        pool.padding = 1
-        file.step(POOL, [real], [pooled], pool)
-        _reshape(file, pooled, rows, (1, CELLS, 3))
-        weights = np.zeros((self.classes + 1, 3), np.float32)
-        weights[1:4] = WEIGHTS[:3] * 6
-        values, scores = (file.tensor((1, CELLS, self.classes + 1)) for _ in range(2))
-        connected = s.FullyConnectedOptionsT()
-        connected.keepNumDims = True
-        bias = np.full(self.classes + 1, -6, np.float32)
-        constants = [file.tensor(one.shape, data=one) for one in (weights, bias)]
-        file.step(FULLY_CONNECTED, [rows, *constants], [values], connected)
-        file.step(LOGISTIC, [values], [scores])
-        return scores
-
-
-def score_of(color: Sequence[int], row: int) -> float:
-    """What the detector gives a square of this colour that fills a cell, for one of its first three classes."""
-    value = float(WEIGHTS[row] * 6 @ (np.asarray(color) / 255)) - 6
-    return 1 / (1 + float(np.exp(-value)))
-
-
-def _reshape(file: File, tensor: int, result: int, shape: tuple[int, ...]) -> None:
-    options = file.s.ReshapeOptionsT()
-    options.newShape = list(shape)
-    file.step(RESHAPE, [tensor, file.tensor((len(shape),), "int32", data=np.int32(shape))], [result], options)
-
-
-def _passed_on(file: File, tensor: int, shape: tuple[int, ...], name: str) -> int:
-    result = file.tensor(shape, name=name)
-    _reshape(file, tensor, result, shape)
-    return result
-
-
-def _post_processing(classes: int) -> bytes:
-    builder = flexbuffers.Builder()
-    with builder.Map():
-        for name, value in (("max_detections", 10), ("max_classes_per_detection", 1), ("detections_per_class", 100)):
-            builder.Int(name, value)
-        builder.Int("num_classes", classes)
-        builder.Bool("use_regular_nms", False)
-        for name, amount in (("nms_score_threshold", 0.05), ("nms_iou_threshold", 0.5)):
-            builder.Float(name, amount)
-        for name, amount in (("y_scale", 10.0), ("x_scale", 10.0), ("h_scale", 5.0), ("w_scale", 5.0)):
-            builder.Float(name, amount)
-    return bytes(builder.Finish())
-
-
 def attach(content: bytes, files: dict[str, bytes]) -> bytes:
     """A zip at the end, as TFLite metadata has its files."""
     if not files:
@@ -310,63 +203,6 @@ def attach(content: bytes, files: dict[str, bytes]) -> bytes:
         for name, inner in files.items():
             archive.writestr(name, inner)
     return made.getvalue()
-
-
-class Flat:
-    """A flatbuffer of tables, by the numbers of their fields."""
-
-    def __init__(self) -> None:
-        self.builder = flatbuffers.Builder(256)
-
-    def text(self, text: str) -> int:
-        return int(self.builder.CreateString(text))
-
-    def table(self, *slots: tuple[int, int], **numbers: int) -> int:
-        """Fields with an offset, and small numbers as `_0=1`."""
-        fields = [int(name[1:]) for name in numbers]
-        self.builder.StartObject(1 + max((slot for slot in (*fields, *(slot for slot, _ in slots))), default=0))
-        for slot, offset in slots:
-            self.builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-        for slot, number in zip(fields, numbers.values(), strict=True):
-            self.builder.PrependUint8Slot(slot, number, 0)
-        return int(self.builder.EndObject())
-
-    def tables(self, *items: int) -> int:
-        self.builder.StartVector(4, len(items), 4)
-        for item in reversed(items):
-            self.builder.PrependUOffsetTRelative(item)
-        return int(self.builder.EndVector())
-
-    def floats(self, values: Sequence[float]) -> int:
-        self.builder.StartVector(4, len(values), 4)
-        for value in reversed(values):
-            self.builder.PrependFloat32(value)
-        return int(self.builder.EndVector())
-
-
-def metadata(
-    mean: Sequence[float] = (), std: Sequence[float] = (), labels: str = "", color: int = 0, licence: str = "",
-    outputs: Sequence[str] = ("probability",), labelled: int = 0,
-) -> bytes:  # fmt: skip
-    """A TFLITE_METADATA buffer; `labels` is the file with those of output `labelled`."""
-    flat = Flat()
-    given: list[tuple[int, int]] = [(0, flat.text("image"))]
-    if color:
-        given.append((3, flat.table((1, flat.table(_0=color)), _0=2)))
-    if mean:
-        options = flat.table((0, flat.floats(mean)), (1, flat.floats(std)))
-        given.append((4, flat.tables(flat.table((1, options), _0=1))))
-    source, ends = flat.table(*given), []
-    for index, name in enumerate(outputs):
-        end: list[tuple[int, int]] = [(0, flat.text(name))]
-        if labels and index == labelled:
-            end.append((6, flat.tables(flat.table((0, flat.text(labels)), _2=2))))
-        ends.append(flat.table(*end))
-    graph = flat.table((2, flat.tables(source)), (3, flat.tables(*ends)))
-    told = [(5, flat.text(licence))] if licence else []
-    root = flat.table((0, flat.text("made by a test")), (3, flat.tables(graph)), *told)
-    flat.builder.Finish(root, b"M001")
-    return bytes(flat.builder.Output())
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:

@@ -76,11 +76,11 @@ def _color(graph: Graph, metadata: Metadata, options: Options) -> tuple[Color, A
     if options.color is not None:
         if (options.color == "grey") != (channels == 1):
             raise ModelError(f"--color {options.color} does not go with an input of {channels} channels")
-        return options.color, Assumption("colour", options.color, "as you say", "--color")
+        return options.color, Assumption("color", options.color, "as you say", "--color")
     if channels == 1 or metadata.color == "rgb":
         reason = "the input has one channel" if channels == 1 else "its metadata say so"
-        return color, Assumption("colour", color, reason, "--color")
-    return color, Assumption("colour", color, "as nearly every model of three channels", "--color bgr", told=False)
+        return color, Assumption("color", color, reason, "--color")
+    return color, Assumption("color", color, "as nearly every model of three channels", "--color bgr", told=False)
 
 
 def _fit(options: Options, kind: Kind, *, detects: bool) -> tuple[Fit, Assumption]:

@@ -161,7 +161,7 @@ def _no_labels(classes: int) -> str:
 
 def _labels_told(file: LabelFile, labels: Labels) -> Assumption:
     notes = "".join(f"; {note}" for note in labels.notes)
-    shown = ", ".join(labels.names[:3]) + (", …" if len(labels.names) > 3 else "")
+    shown = ", ".join(map(repr, labels.names[:3])) + (", …" if len(labels.names) > 3 else "")
     value = f"{len(labels.names)}: {shown}"
     return Assumption("labels", value, f"{file.place}{notes}", "--labels", told=not labels.guessed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import tracemalloc
 
 import cv2
@@ -17,7 +18,8 @@ from edged.core.types import FULL, Box, Frame, Region
 from edged.edges.tflite import TfliteClassifier
 from edged.modelstore import manifest
 from tests.adoption.commands import BLUE, RED, Commands
-from tests.tflite_files import ORDER, Detector, metadata, score_of
+from tests.tflite_detector import ORDER, Detector, score_of
+from tests.tflite_metadata import metadata
 
 TEXT = b"red\ngreen\nblue\n"
 WORDS = {
@@ -168,3 +170,31 @@ def test_a_frame_leaves_nothing_behind(edged):
         tracemalloc.stop()
     assert after - before <= 512
     assert peak - before <= 16 * 1024
+
+
+def test_a_configuration_with_a_detector_is_checked_and_measured_like_any_other(edged):
+    added(edged, Detector())
+    edged.painted(squares((0, 0, RED)))
+    text = f"""
+[camera]
+source = "file:{edged.folder}/0.png"
+[model]
+name = "m"
+[[region]]
+name = "door"
+box = [0.0, 0.0, 0.5, 1.0]
+[[rule]]
+label = "red"
+region = "door"
+[[rule]]
+label = "%s"
+[mqtt]
+host = "127.0.0.1"
+"""
+    done = edged.run("check", "--config", edged.file("edged.toml", (text % "blue").encode()))
+    assert (done.code, done.err) == (0, "")
+    done = edged.run("check", "--config", edged.file("edged.toml", (text % "person").encode()))
+    assert done.code == 78
+    assert "has no label 'person'" in done.err
+    done = edged.run("bench", "--json", "--frames", "40", "--model", "m@1.0.0")
+    assert (done.code, json.loads(done.out)["model"].partition("@")[0]) == (0, "m")

@@ -13,7 +13,9 @@ from edged.adoption.metadata import Metadata
 from edged.core.errors import ModelError
 from edged.edges.tflite import Interpreter
 from edged.modelstore import bundled
-from tests.tflite_files import CUSTOM, FULLY_CONNECTED, Classifier, Detector, File, Flat, metadata
+from tests.tflite_detector import Detector
+from tests.tflite_files import CUSTOM, FULLY_CONNECTED, Classifier, File
+from tests.tflite_metadata import Flat, metadata
 
 
 def read(content: bytes) -> Graph:

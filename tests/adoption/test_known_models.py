@@ -37,7 +37,7 @@ def photographs(step: int = 1) -> list[Path]:
 
 def test_mobilenet_brings_its_labels_and_names_what_it_sees(edged: Commands, record_property):
     done = edged.add(MODELS / "mobilenet_v2_1.0_224_quant.tflite", "--picture", DATA / "images" / "parrot.jpg")
-    assert "1001: background, tench" in done.line("labels")
+    assert "1001: 'background', 'tench" in done.line("labels")
     assert "inside the model" in done.line("labels")
     assert "activation: none" in done.line("activation")
     assert "(pixel - 128) / 128" in done.line("pixels")

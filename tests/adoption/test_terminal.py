@@ -55,7 +55,7 @@ def test_a_label_file_may_be_the_answer(tmp_path, file):
     (tmp_path / "l.txt").write_text("a\nb\nc\nd\n")
     code, shown = talk(tmp_path, [file, "--mean", "0", "--std", "255"], f"\n{tmp_path}/l.txt\n")
     assert code == 0, shown
-    assert "4: a, b, c" in shown
+    assert "4: 'a', 'b', 'c'" in shown
     assert "Which?" not in shown
 
 

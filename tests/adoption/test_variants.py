@@ -10,7 +10,8 @@ import pytest
 
 from edged.modelstore import manifest
 from tests.adoption.commands import BLUE, GREEN, RED, Commands
-from tests.tflite_files import WEIGHTS, Classifier, metadata, zipped
+from tests.tflite_files import WEIGHTS, Classifier, zipped
+from tests.tflite_metadata import metadata
 
 LABELS = ("red", "green", "blue", "grey")
 TEXT = b"red\ngreen\nblue\ngrey\n"
@@ -55,7 +56,7 @@ def test_quantized_inputs_and_scores_of_every_kind(edged, source, output, channe
     )
     done = edged.add(edged.file("Garden Animals.tflite", made.content()), "--labels", edged.file("l.txt", TEXT))
     assert "activation: none" in done.line("activation")
-    assert ("grey" if channels == 1 else "rgb") in done.line("colour")
+    assert ("grey" if channels == 1 else "rgb") in done.line("color")
     check(edged, "garden-animals@1.0.0", made, mean, std, odd(SCORES[output]))
 
 

@@ -113,6 +113,7 @@ class Classifier:
         ending: "softmax", "sigmoid" or "logits".
         second: gives the mean colour as another output, before or behind the scores.
         scaled: begins with a MUL, as a network that scales pixels itself.
+        inside: quantizes its float input at once, as networks with an int8 middle do.
         custom: an operation that is none of TensorFlow Lite's own stands in front of the end.
     """
 
@@ -125,6 +126,7 @@ class Classifier:
     output_quantization: tuple[float, int] | None = None
     second: str = ""
     scaled: float | None = None
+    inside: tuple[float, int] | None = None
     custom: str = ""
     shape: tuple[int, ...] | None = None
     metadata: bytes = b""
@@ -140,6 +142,10 @@ class Classifier:
         if self.dtype != "float32":
             real = file.tensor(shape)
             file.step(DEQUANTIZE, [source], [real], s.DequantizeOptionsT())
+        if self.inside is not None:
+            quantized, real = file.tensor(shape, "int8", self.inside), file.tensor(shape)
+            file.step(QUANTIZE, [source], [quantized], s.QuantizeOptionsT())
+            file.step(DEQUANTIZE, [quantized], [real], s.DequantizeOptionsT())
         if self.scaled is not None:
             factor, scaled = file.tensor((1,), data=np.float32([self.scaled])), file.tensor(shape)
             file.step(MUL, [real, factor], [scaled], s.MulOptionsT())

@@ -208,7 +208,7 @@ def _inner(model: Path) -> dict[str, bytes]:
             return {}
         try:
             with _unzipped(file) as archive:
-                small = [one for one in archive.infolist()[:100] if one.file_size <= MAX_LABELS_BYTES]
+                small = [one for one in archive.infolist()[:16] if one.file_size <= MAX_LABELS_BYTES]
                 return {one.filename: _bounded(archive, one, one.filename) for one in small}
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ModelError):
             return {}

@@ -8,6 +8,7 @@ Law: bytes in, plain values out; the runtime has the last word on whether the fi
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 
 from edged.adoption.flatbuffer import Damaged, Table
@@ -48,6 +49,7 @@ OPERATIONS = {
 SHAPING = frozenset({"DEQUANTIZE", "QUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "CAST", "TRANSPOSE", "PACK"})
 """What changes a tensor's shape or type and not what it says."""
 MAX_ENDS, MAX_SHAPING = 64, 16
+ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 POST_PROCESS = "TFLite_Detection_PostProcess"
 
 
@@ -66,6 +68,7 @@ class Graph:
     Attributes:
         beginning: the first operation that does something with the input, "" where there is none.
         quantized: what that operation gives, where it quantizes.
+        constant: the first of the numbers that it adds, takes away, multiplies or divides by; None where it is another.
         endings: for each output the operation that says what its values are.
         signature: index of the output for each name that the file gives them.
         detections: indices of boxes, classes, scores and count as the operation for detectors writes them.
@@ -78,6 +81,7 @@ class Graph:
     outputs: tuple[Tensor, ...]
     beginning: str
     quantized: TensorSpec | None
+    constant: float | None
     endings: tuple[str, ...]
     signature: dict[str, int]
     detections: tuple[int, ...] | None
@@ -110,7 +114,8 @@ class _Reader:
         if not subgraphs:
             raise Damaged("it has no graph")
         self._names = [_operation(code) for code in model.tables(1)]
-        self._tensors = [_tensor(one) for one in subgraphs[0].tables(0)]
+        tensors = subgraphs[0].tables(0)
+        self._tensors, self._places = [_tensor(one) for one in tensors], [one.number(2, "I") for one in tensors]
         self._inputs, self._outputs = subgraphs[0].numbers(1, "i"), subgraphs[0].numbers(2, "i")
         self._steps: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
         for step in subgraphs[0].tables(3):
@@ -126,13 +131,14 @@ class _Reader:
                 raise Damaged("an input or output of it is no tensor")
 
     def graph(self) -> Graph:
-        beginning, quantized = self._beginning()
+        beginning, quantized, constant = self._beginning()
         detections, columns = self._detections()
         return Graph(
             inputs=tuple(self._tensors[index] for index in self._inputs),
             outputs=tuple(self._tensors[index] for index in self._outputs),
             beginning=beginning,
             quantized=quantized,
+            constant=constant,
             endings=tuple(self._ending(index) for index in self._outputs),
             signature=self._signature(),
             detections=detections,
@@ -146,17 +152,25 @@ class _Reader:
         used = dict.fromkeys(name for name, *_ in self._steps)
         return tuple(name for name in used if name not in known and not name.startswith("#"))
 
-    def _beginning(self) -> tuple[str, TensorSpec | None]:
+    def _beginning(self) -> tuple[str, TensorSpec | None, float | None]:
         reached = set(self._inputs[:1])
         for name, sources, results in self._steps:
             if not reached & set(sources):
                 continue
             if name == "QUANTIZE" and results and 0 <= results[0] < len(self._tensors):
-                return name, self._tensors[results[0]].spec
+                return name, self._tensors[results[0]].spec, None
             if name not in SHAPING:
-                return name, None
+                constants = [self._constant(index) for index in sources if index not in reached]
+                return name, None, constants[0] if name in ARITHMETIC and constants else None
             reached |= set(results)
-        return "", None
+        return "", None, None
+
+    def _constant(self, index: int) -> float | None:
+        if not 0 <= index < len(self._places) or self._tensors[index].spec.dtype != "float32":
+            return None
+        buffers, place = self._model.tables(4), self._places[index]
+        data = buffers[place].bytes(0) if place < len(buffers) else b""
+        return float(struct.unpack_from("<f", data)[0]) if len(data) >= 4 else None
 
     def _ending(self, output: int) -> str:
         makers = self._makers

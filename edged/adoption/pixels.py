@@ -20,7 +20,6 @@ Found = tuple[Numbers, Numbers, str, bool]
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 IMAGENET_RANGE = (-2.118, 2.64)
 """What the mean and standard deviation of ImageNet's pixels make of 0 and 255, over all channels."""
-FACTOR_STEPS = frozenset({"MUL", "SUB", "DIV", "ADD"})
 TRAINED: dict[str, Found] = {
     "teachable-machine": ((127.5,), (127.5,), "as Teachable Machine trains: -1 to 1", True),
     "edge-impulse": ((0.0,), (255.0,), "as Edge Impulse trains: 0 to 1", True),
@@ -111,9 +110,20 @@ def _normalization(graph: Graph, metadata: Metadata, kind: Kind, options: Option
         return *found[:2], "the range that the first layer quantizes to", found[3]
     if kind in TRAINED:
         return TRAINED[kind]
-    if graph.beginning in FACTOR_STEPS:
-        return (0.0,), (1.0,), "the model begins by scaling its pixels itself", False
+    if graph.constant is not None and (wide := _takes_bytes(graph.beginning, graph.constant)) is not None:
+        reason = f"the model begins with {graph.beginning} {graph.constant:.4g}, so it takes "
+        reason += "pixels from 0 to 255" if wide else "pixels from 0 to 1"
+        return (0.0,), (1.0 if wide else 255.0,), reason, False
     return None
+
+
+def _takes_bytes(operation: str, constant: float) -> bool | None:
+    """Whether what a network does to its pixels first is made for 0 to 255, or for 0 to 1; None where neither."""
+    size = abs(constant)
+    if operation in ("ADD", "SUB"):
+        return True if size > 16 else False if 0 < size <= 1 else None
+    factor = size if operation == "MUL" else 1 / size if size else 0.0
+    return True if 0 < factor < 0.05 else False if 1 <= factor < 16 else None
 
 
 def _said(options: Options, channels: int) -> Found:

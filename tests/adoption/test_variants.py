@@ -128,11 +128,28 @@ def test_a_float_input_without_a_word_has_to_be_told(edged):
     check(edged, "m@1.0.0", made, np.array([120, 110, 100]), 60)
 
 
-def test_a_model_that_scales_pixels_itself_gets_them_as_they_are(edged):
-    made = Classifier("float32", None, scaled=1 / 255)
+@pytest.mark.parametrize(
+    ("factor", "taken", "std"), [(1 / 255, "(pixel - 0) / 1", 255.0), (2.0, "(pixel - 0) / 255", 127.5)]
+)
+def test_a_model_that_scales_pixels_itself_gets_them_as_it_expects_them(edged, factor, taken, std):
+    made = Classifier("float32", None, scaled=factor)
     done = edged.add(edged.file("m.tflite", made.content()), "--labels", edged.file("l.txt", TEXT))
-    assert "(pixel - 0) / 1" in done.line("pixels")
-    check(edged, "m@1.0.0", made, 0.0, 255.0)
+    assert taken in done.line("pixels")
+    assert "a guess: the model begins with MUL" in done.line("pixels")
+    check(edged, "m@1.0.0", made, 0.0, std)
+
+
+def test_a_factor_that_says_nothing_is_no_evidence(edged):
+    file = edged.file("m.tflite", Classifier("float32", None, scaled=0.3).content())
+    assert "--mean 127.5" in edged.refused(file, "--labels", edged.file("l.txt", TEXT), code=2)
+
+
+@pytest.mark.parametrize(("inside", "mean", "std"), [((1 / 127.5, -1), 127.0, 127.5), ((1 / 255, -128), 0.0, 255.0)])
+def test_a_float_input_in_front_of_an_int8_network(edged, inside, mean, std):
+    made = Classifier("float32", None, inside=inside)
+    done = edged.add(edged.file("m.tflite", made.content()), "--labels", edged.file("l.txt", TEXT))
+    assert "the range that the first layer quantizes to" in done.line("pixels")
+    check(edged, "m@1.0.0", made, mean, std)
 
 
 def test_a_range_of_imagenets_deviation_is_seen(edged):

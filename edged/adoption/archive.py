@@ -164,7 +164,7 @@ def _model(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
         names = ", ".join(sorted(one.filename for one in models)[:5])
         raise ModelError(f"{path}: has {len(models)} models in it ({names}); unpack it and name the one that you want")
     names_here = {PurePosixPath(one.filename).name for one in members}
-    if names_here & {"keras_model.h5", "model.json", "weights.bin", "saved_model.pb"}:
+    if names_here & {"keras_model.h5", "model.weights.h5", "model.json", "weights.bin", "saved_model.pb"}:
         raise ModelError(
             f"{path}: is an export for Keras or the web; in Teachable Machine choose Export Model, then TensorFlow Lite"
         )

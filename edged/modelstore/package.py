@@ -27,6 +27,7 @@ _OTHERS = {
     b"version https://git-lfs": "is a Git LFS pointer and not the model itself; fetch the model with git lfs pull",
     b"PK\x03\x04": "is a zip archive; unpack it and take the .tflite in it",
     b"\x1f\x8b": "is a gzip archive; unpack it and take the .tflite in it",
+    b"\x7fELF": "is a program and no model (as an .eim of Edge Impulse is); export the model as TensorFlow Lite",
     b"\x89HDF": "is a Keras model (HDF5); convert it to TFLite",
 }
 

@@ -25,6 +25,7 @@ TEXT = b"red\ngreen\nblue\ngrey\n"
         (b"<!DOCTYPE html><html>", "is a web page and not a model"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"\x89HDF\r\n\x1a\n" + bytes(600), "is a Keras model (HDF5)"),
+        (b"\x7fELF\x02\x01\x01" + bytes(600), "is a program and no model (as an .eim of Edge Impulse is)"),
         (b"just words\n", "is a text file and not a model"),
         (bytes(1000), "is no TFLite model"),
         (b"\x1c\x00\x00\x00TFL3" + bytes(range(256)) * 20, "is damaged"),

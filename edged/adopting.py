@@ -30,6 +30,7 @@ __all__ = [
     "Question",
     "Unanswered",
     "adopted",
+    "heed_policy",
     "is_bare",
     "keep_folder",
     "own_picture",
@@ -148,6 +149,17 @@ def _next(there: list[str]) -> str:
     numbers = there[0].partition("+")[0].partition("-")[0].split(".")
     first = int(numbers[0]) if numbers[0].isdecimal() else 0
     return f"{first + 1}.0.0"
+
+
+def heed_policy(found: Adopted, keeper: Keeper) -> None:
+    """Refuses where only signed models may run, before this one has run anywhere.
+
+    Raises:
+        ModelError: the policy is `require`, and nobody can have signed what was just made.
+    """
+    trouble = keeper.trust.trouble_of_signature(found.folder)
+    if keeper.trust.policy == "require" and trouble is not None:
+        raise ModelError(f"{trouble}; write its folder with --into FOLDER, sign that, and add it")
 
 
 def keep_folder(found: Adopted, target: Path) -> None:

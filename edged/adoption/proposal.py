@@ -194,6 +194,7 @@ def _name(brought: Brought, options: Options) -> tuple[str, Assumption]:
 def slug(text: str) -> str:
     """A model's name out of any text; "" where nothing of it can be used."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = plain.removesuffix(".tflite")  # of a name that ends so, [model] name could not tell a path
     return re.sub(r"[^a-z0-9.]+", "-", plain)[:MAX_NAME].strip("-.")
 
 

@@ -175,6 +175,10 @@ def test_under_the_policy_require_a_bare_model_is_refused_and_its_folder_can_be_
     done = edged.run("model", "add", "--config", config, file, "--labels", labels)
     assert done.code == 78
     assert "m 1.0.0 is not signed" in done.err
+    assert "write its folder with --into FOLDER, sign that, and add it" in done.err
+    many = edged.file("many.txt", "".join(f"{n} x\n" for n in range(192)).encode())
+    words = (edged.file("deadly.tflite", deadly()), "--labels", many, "--mean", "0", "--std", "1")
+    assert "deadly 1.0.0 is not signed" in edged.run("model", "add", "--config", config, *words).err  # and did not run
     assert not (edged.folder / "state/models/m@1.0.0").exists()
     edged.add("--config", config, file, "--labels", labels, "--into", edged.folder / "m")
     assert edged.run("model", "sign", "--new-key", edged.folder / "k.pem", edged.folder / "m").code == 0

@@ -106,6 +106,11 @@ def test_what_macos_puts_into_a_zip_is_no_model(edged):
     assert "installed m@1.0.0" in edged.add(zipped(edged.folder / "m.zip", files)).out
 
 
+def test_a_name_that_would_be_a_path_is_shortened(edged):
+    made = zipped(edged.folder / "My Net.tflite.zip", {"m.tflite": Classifier().content(), "labels.txt": TEXT})
+    assert "installed my-net@1.0.0" in edged.add(made).out
+
+
 def test_a_zip_with_a_password(edged):
     made = zipped(edged.folder / "m.zip", {"model.tflite": Classifier().content(), "labels.txt": TEXT})
     content = bytearray(made.read_bytes())

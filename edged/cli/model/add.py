@@ -61,6 +61,8 @@ def _adopt(args: argparse.Namespace, ours: Keeper) -> int:
 def _finish(args: argparse.Namespace, ours: Keeper, found: adopting.Adopted) -> int:
     from edged import adopting
 
+    if args.into is None:
+        adopting.heed_policy(found, ours)
     picture = args.picture or adopting.own_picture()
     # Before a word: what cannot be run is one sentence and nothing else.
     top = adopting.scores_of(found, picture, TOP) if args.picture or picture.is_file() else []

@@ -77,6 +77,12 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("executable memory, programs of one's own", "refused", ("code of one's own",), "sandbox"),
     ("ptrace, keys, devices, the clock", "refused", ("ptrace, keys, devices",), "sandbox"),
     (
+        "a model that was never loaded here",
+        "tried in a process of its own, a damaged one refused with one sentence",
+        ("model never loaded",),
+        "sandbox",
+    ),
+    (
         "bad `edged.toml` on the FAT partition",
         "the board boots, `edged-error.txt` says which line",
         ("bad `edged.toml` on the FAT partition",),

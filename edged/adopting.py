@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edged import adoption
+from edged import adoption, app
 from edged.adoption import Assumption, Options, Question, Unanswered
 from edged.adoption.archive import read_labels, view
 from edged.core.errors import ModelError, RunError
-from edged.edges.model_trial import try_out
 from edged.keeping import Keeper
 from edged.modelstore import bundled, manifest, package
 from edged.modelstore.rendering import render
@@ -183,7 +182,7 @@ def scores_of(found: Adopted, picture: Path, top: int) -> list[tuple[str, float]
         ModelError: the model cannot be run.
         CameraError: the file is no picture.
     """
-    return try_out(found.folder / package.MODEL, picture, top)
+    return app.still_classifier(str(found.folder / package.MODEL))(picture, top)
 
 
 def own_picture() -> Path:

@@ -24,9 +24,7 @@ from edged.config import (
     resolve,
     unknown_labels,
 )
-from edged.core.detections import Detections, check_outputs
 from edged.core.errors import CameraError, ModelError
-from edged.core.labels import fit_model
 from edged.core.types import ModelSpec, Region
 from edged.device import Fitted
 from edged.edges import camera_file
@@ -35,6 +33,8 @@ from edged.edges.state_folder import StateFolder, state_root
 from edged.edges.tflite import Interpreter
 from edged.modelstore import Package, Trust, bundled, find
 from edged.modelstore import load as load_package
+from edged.proving import fit as fit_package
+from edged.proving import prove_once
 
 log = logging.getLogger("edged")
 
@@ -142,41 +142,20 @@ def model_folders(root: Path) -> tuple[Path, ...]:
 def open_model(
     name: str, threads: int, root: Path | None = None, trust: Trust | None = None
 ) -> tuple[Package, Interpreter, ModelSpec]:
-    """Finds, judges, verifies, loads and fits a model.
+    """Finds, judges, verifies, loads and fits a model; one that was never loaded here is proven first.
 
     Args:
         trust: which models may be used; left out: all.
 
     Raises:
         ModelError: one sentence.
+        RunError: it could not be proven, which says nothing about the model.
     """
     judge = trust.judge if trust is not None else None
     package = load_package(find(name, model_folders(root or state_root()), judge))
+    prove_once(package, root)
     interpreter = Interpreter(package.model_path, threads)
-    told = package.scores_output
-    if isinstance(told, Detections):
-        check_outputs(package.name, told, interpreter.outputs)
-    scores = told.scores if isinstance(told, Detections) else told
-    needed = max(scores, package.embedding_output or 0) + 1
-    if len(interpreter.outputs) < needed:
-        raise ModelError(
-            f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
-            f"{len(interpreter.outputs)}; correct scores of [output], or [embedding]"
-        )
-    spec = fit_model(
-        package.name,
-        package.version,
-        package.sha256,
-        package.labels,
-        package.groups,
-        package.input,
-        package.activation,
-        package.background,
-        interpreter.input,
-        interpreter.outputs[scores],
-        detects=isinstance(told, Detections),
-    )
-    return package, interpreter, spec
+    return package, interpreter, fit_package(package, interpreter.input, interpreter.outputs)
 
 
 def seen_share(spec: ModelSpec, region: Region, frame_px: tuple[int, int], rotate_deg: int) -> float:

@@ -5,9 +5,7 @@ Law: the store is changed here and by nobody else; the daemon only reads it.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,22 +14,16 @@ from typing import Any
 
 from edged import app, trusted, usage
 from edged.config import Config
-from edged.core.errors import CameraError, ModelError, RunError
-from edged.core.stats import Ring
-from edged.core.types import FULL, Frame, Region
-from edged.edges.camera_file_stills import read_still
+from edged.core.errors import ModelError, RunError
 from edged.edges.state_folder import StateFolder, state_root
-from edged.edges.tflite import TfliteClassifier
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
+from edged.modelstore import load as load_package
 from edged.modelstore.installation import changing
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
+from edged.proving import prove
 
 log = logging.getLogger("edged")
-
-GOLDEN = "golden/expected.json"
-TOLERANCE = 0.02
-MAX_GOLDEN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -148,29 +140,14 @@ class Keeper:
         return package, self.trust.signed_by(folder)
 
     def test(self, name: str) -> Package:
-        """Loads a model and runs its golden pictures.
+        """Loads a model and runs its golden pictures, in a process of its own.
 
         Raises:
             ModelError: it cannot be loaded, or its scores are not those that it promises.
+            RunError: it could not be tried.
         """
-        package, interpreter, spec = app.open_model(name, 1, self._root)
-        classifier = TfliteClassifier(interpreter, spec, spec.labels, Ring(1), package.scores_output)
-        region = Region("full", FULL, spec.input.fit)
-        for file, scores, tolerance in _golden(package):
-            try:
-                found = classifier.scores(Frame(read_still(file), 0.0), region)
-            except CameraError as error:
-                raise ModelError(f"{file}: {error}") from None
-            for label, expected in scores.items():
-                if label not in spec.labels:
-                    raise ModelError(f"{package.folder / GOLDEN}: names the label {label!r}, which labels.txt lacks")
-                score = float(found[spec.labels.index(label)])
-                if not abs(score - expected) <= tolerance:
-                    raise ModelError(
-                        f"model {package.name} {package.version} failed its self-test: on {file.name} it gives "
-                        f"{label!r} {score:.3f}, and its package promises {expected:.3f}; on this machine it does not "
-                        "work as it did on its maker's"
-                    )
+        package = load_package(find(name, self._folders))
+        prove(package, self._root)
         return package
 
     def use(self, name: str, statement: Path | None = None) -> Package:
@@ -259,28 +236,3 @@ class Keeper:
             for path in going:
                 remove(path)
         return going
-
-
-def _golden(package: Package) -> Iterator[tuple[Path, dict[str, float], float]]:
-    """Pictures, the scores that they must give, and how far these may be off. None where the package has none."""
-    files = manifest.read(package.folder).files
-    path = package.folder / GOLDEN
-    if GOLDEN not in files:
-        return
-    try:
-        with path.open("rb") as file:
-            told = json.loads(file.read(MAX_GOLDEN_BYTES))
-        tolerance = float(told.get("tolerance", TOLERANCE))
-        inputs = [
-            (one["file"], {str(top["label"]): float(top["score"]) for top in one["top"]}) for one in told["inputs"]
-        ]
-        if not math.isfinite(tolerance):
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ModelError(
-            f"{path}: expected inputs with a file and its top labels and scores, see docs/models.md"
-        ) from None
-    for name, scores in inputs:
-        if f"golden/{name}" not in files:
-            raise ModelError(f"{path}: names {name!r}, which is not among [files] of the manifest")
-        yield package.folder / "golden" / name, scores, tolerance

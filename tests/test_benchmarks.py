@@ -17,6 +17,7 @@ NAMES = (
     "delay",
     "endurance",
     "gate",
+    "hostile",
     "loop",
     "outbox",
     "page",

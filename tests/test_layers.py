@@ -21,15 +21,8 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "base", "
 COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
-    *(
-        "edged.doctor",
-        "edged.instances",
-        "edged.keeping",
-        "edged.pulling",
-        "edged.trusted",
-        "edged.usage",
-        "edged.adopting",
-    ),
+    *("edged.doctor", "edged.instances", "edged.keeping", "edged.proving", "edged.pulling", "edged.trusted"),
+    *("edged.usage", "edged.adopting"),
 )
 
 SEEING = ("edged.config", "edged.cli")
@@ -61,6 +54,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "edged.edges.pixels*",
     ),
     "edged.edges.camera_rtsp*": ("edged.ports", "edged.core", "edged.edges.camera_rtsp*"),
+    "edged.edges.tflite*": (
+        "edged.ports",
+        "edged.core",
+        "edged.edges.tflite*",
+        "edged.edges.pixels*",
+        "edged.edges.camera_file_stills",
+    ),
     "edged.edges": ("edged.ports", "edged.core", "edged.edges.pixels*", "edged.edges.frames"),
     "edged.config": ("edged.core", "edged.config"),
     "edged.modelstore": ("edged", "edged.core", "edged.modelstore"),
@@ -81,11 +81,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
 
 # Package of a third party (or of the standard library) -> the only modules that may import it.
 DOORS: dict[str, tuple[str, ...]] = {
-    "cv2": ("edged.edges.pixels*", "edged.edges.camera_*"),
+    "cv2": ("edged.edges.pixels*", "edged.edges.camera_*", "edged.edges.tflite_inmate"),
     "simplejpeg": ("edged.edges.pixels_jpeg",),
     "picamera2": ("edged.edges.camera_picamera2",),
-    "ai_edge_litert": ("edged.edges.tflite",),
-    "tflite_runtime": ("edged.edges.tflite",),
+    "ai_edge_litert": ("edged.edges.tflite", "edged.edges.tflite_inmate"),
+    "tflite_runtime": ("edged.edges.tflite", "edged.edges.tflite_inmate"),
     "paho": ("edged.edges.mqtt*",),
     "sqlite3": ("edged.edges.outbox*",),
     "pydantic": ("edged.config", "edged.modelstore"),

@@ -108,6 +108,25 @@ def test_every_directive_has_its_reason(path):
     assert not bare
 
 
+def test_a_process_may_still_give_up_rights_of_its_own():
+    """glibc's setrlimit() is prlimit64; the cell of a model that is tried stands on it."""
+    if EMULATED or shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here")
+    refused = next(value for key, value in directives(UNIT) if key == "SystemCallFilter" and value.startswith("~"))
+
+    def calls(group: str) -> set[str]:
+        command = ["systemd-analyze", "syscall-filter", "--no-pager", group]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        words = {line.strip() for line in listed.splitlines() if line.startswith("    ")} - {""}
+        inner = [calls(word) for word in words if word.startswith("@")]
+        return words.union(*inner)
+
+    denied = set().union(*(calls(word) if word.startswith("@") else {word} for word in refused[1:].split()))
+    assert "setrlimit" in denied
+    assert not denied & {"prlimit64", "setsid", "vfork", "clone3", "execve", "wait4", "pipe2"}
+    assert {"prlimit64", "setsid", "vfork", "execve", "wait4", "pipe2"} <= calls("@system-service")
+
+
 def test_each_instance_has_its_own_configuration_and_runtime_folder():
     assert values("ConditionPathExists") == ["/etc/edged/%N.toml"]
     assert values("ExecStart")[-2:] == ["--config", "/etc/edged/%N.toml"]

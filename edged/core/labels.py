@@ -14,6 +14,8 @@ from edged.core.errors import ModelError
 from edged.core.quantization import dequantize_table
 from edged.core.types import Activation, InputSpec, ModelSpec, Scores, TensorSpec
 
+LEAST_SCALE, MOST_SCALE = 1e-12, 1e12
+"""Of a quantized tensor; a NaN is not in between."""
 MAX_EXPONENT_SPAN = 80.0
 """exp() of a float32 neither overflows nor vanishes within this span; wider logits take the slower, shifted way."""
 
@@ -54,9 +56,10 @@ def fit_model(
         )
     if background is not None and not 0 <= background < len(labels):
         raise ModelError(f"model {name}: background = {background} is no index of its {len(labels)} labels")
+    known = frozenset(labels)
     for group, members in groups.items():
         for member in members:
-            if member not in labels:
+            if member not in known:
                 raise ModelError(f"model {name}: group {group} names {member!r}, which labels.txt lacks")
     return ModelSpec(
         name, version, sha256, labels, groups, input_spec, input_tensor, output_tensor, activation, background
@@ -86,6 +89,11 @@ def _check_dtype(name: str, which: str, tensor: TensorSpec) -> None:
         raise ModelError(f"model {name}: expected an int8, uint8 or float32 {which}, found {tensor.dtype}")
     if tensor.dtype != "float32" and tensor.quantization is None:
         raise ModelError(f"model {name}: its {tensor.dtype} {which} has no scale; quantize the model again")
+    if tensor.quantization is not None and not LEAST_SCALE <= tensor.quantization.scale <= MOST_SCALE:
+        raise ModelError(
+            f"model {name}: expected a scale of its {which} from {LEAST_SCALE:g} to {MOST_SCALE:g}, found "
+            f"{tensor.quantization.scale:g}; quantize the model again"
+        )
 
 
 def members(spec: ModelSpec, label: str) -> tuple[int, ...]:

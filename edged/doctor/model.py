@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edged import app, trusted
 from edged.config import Config, Lent, load, resolve
-from edged.core.errors import CameraError, ConfigError, ModelError
+from edged.core.errors import CameraError, ConfigError, ModelError, RunError
 from edged.core.findings import Finding, ok, problem, trouble, unavailable, warning
 from edged.core.threads import ENOUGH
 from edged.core.types import ModelSpec, Region
@@ -50,7 +50,7 @@ def fitness(subject: Subject, config: Config) -> Iterator[Finding]:
     trust = trusted.trust(config.model, root)
     try:
         package, interpreter, spec = app.open_model(config.model.name, 1, root, trust)
-    except ModelError as error:
+    except (ModelError, RunError) as error:
         yield trouble("model", str(error), "install the model again, or name another one in [model] name")
         yield from (unavailable(check, "the model cannot be used") for check in ("speed", "rules"))
         return

@@ -30,12 +30,24 @@ def read_still(path: Path) -> Pixels:
         raise CameraError("there is no such file", place=path) from None
     except (OSError, ValueError) as error:
         raise CameraError(f"it cannot be read ({getattr(error, 'strerror', None) or error})", place=path) from None
+    try:
+        return still_in(data)
+    except CameraError as error:
+        raise CameraError(error.text, place=path) from None
+
+
+def still_in(data: bytes) -> Pixels:
+    """The picture in the bytes of a file, as `read_still` gives it.
+
+    Raises:
+        CameraError: they are none: one sentence, without a place.
+    """
     if _is_cut_off(data):
-        raise CameraError("the picture is cut off: fetch or copy it again", place=path)
+        raise CameraError("the picture is cut off: fetch or copy it again")
     picture = _picture(data)
     if picture is None:
         known = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise CameraError(f"it cannot be decoded as a picture: expected a still image, one of {known}", place=path)
+        raise CameraError(f"it cannot be decoded as a picture: expected a still image, one of {known}")
     return picture
 
 

@@ -13,9 +13,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.core.detections import Detections, DetectionScorer
 from edged.core.errors import ModelError
@@ -36,6 +37,22 @@ except ImportError:
     RUNTIME = f"tflite-runtime {runtime.__version__}"
 
 log = logging.getLogger("edged.tflite")
+
+
+class Loaded(Protocol):
+    """What a classifier needs of a model: `Interpreter`, or a cell in which it is tried."""
+
+    @property
+    def input_view(self) -> Callable[[], NDArray[Any]]:
+        """The input tensor; what it returns is kept for one statement."""
+
+    @property
+    def output_views(self) -> Sequence[Callable[[], NDArray[Any]]]:
+        """The output tensors, likewise."""
+
+    @property
+    def invoke(self) -> Callable[[], None]:
+        """The network; RuntimeError where it fails."""
 
 
 class Interpreter:
@@ -96,7 +113,7 @@ class TfliteClassifier:
 
     def __init__(
         self,
-        interpreter: Interpreter,
+        interpreter: Loaded,
         spec: ModelSpec,
         wanted: Sequence[str],
         invoke_ms: Ring,

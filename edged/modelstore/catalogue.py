@@ -10,7 +10,6 @@ Law: what is written in the file, and packages made of it. Nothing is fetched he
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +25,6 @@ from edged.modelstore.signature import SIGNATURE
 from edged.modelstore.store import bundled, find
 
 OURS = Path(__file__).with_name("catalogue.toml")
-MAX_FILE_BYTES = 1 << 28
 
 
 def _https(url: str) -> str:
@@ -44,7 +42,7 @@ class FileTable(Table):
 
     urls: Annotated[tuple[Annotated[str, AfterValidator(_https)], ...], Field(min_length=1, max_length=8)]
     sha256: Sha256
-    size_bytes: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)]
+    size_bytes: Annotated[int, Field(ge=1, le=package.MAX_FILE_BYTES)]
 
 
 class Entry(Table):
@@ -122,7 +120,7 @@ def load(path: Path = OURS) -> Catalogue:
             data = file.read(manifest.MAX_BYTES + 1)
         if len(data) > manifest.MAX_BYTES:
             raise ModelError(f"{path}: is larger than {manifest.MAX_BYTES} bytes; expected a catalogue of models")
-        return Catalogue.model_validate(manifest.tuples(tomllib.loads(data.decode("utf-8-sig"))))
+        return Catalogue.model_validate(manifest.document(data))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -20,6 +20,12 @@ from edged.modelstore import regular
 
 FILE_NAME = "model.toml"
 MAX_BYTES = 1 << 20
+MAX_DOTS = 50
+"""In one line. tomllib takes time by the square of the parts of a key: minutes for a megabyte of them."""
+MAX_FILES, MAX_PATH = 1000, 300
+MOST_SCALE = 1e6
+"""Pixels are from 0 to 255; what is far from that would overflow."""
+MAX_CLAUSES, MAX_CLAUSE, MAX_SHOWN = 8, 200, 60
 
 
 class Table(BaseModel):
@@ -44,8 +50,9 @@ def _inside(name: str) -> str:
         or str(path) != name
         or name == "."
         or not name.isprintable()
+        or len(name) > MAX_PATH
     ):
-        raise ValueError(f"{name!r} must be the plain path of a file inside the model's folder")
+        raise ValueError(f"{name[:MAX_SHOWN]!r} must be the plain path of a file inside the model's folder")
     return name
 
 
@@ -88,8 +95,8 @@ class InputTable(Table):
 
     color: Color
     fit: Fit
-    mean: Annotated[tuple[float, ...], Channels]
-    std: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Channels]
+    mean: Annotated[tuple[Annotated[float, Field(ge=-MOST_SCALE, le=MOST_SCALE)], ...], Channels]
+    std: Annotated[tuple[Annotated[float, Field(gt=1 / MOST_SCALE, le=MOST_SCALE)], ...], Channels]
 
 
 class OutputTable(Table):
@@ -119,7 +126,7 @@ class Manifest(Table):
     licence: Line
     source: Line
     expires: datetime.date | None = None
-    files: dict[Inside, Sha256]
+    files: Annotated[dict[Inside, Sha256], Field(max_length=MAX_FILES)]
     input: InputTable
     output: OutputTable
     embedding: EmbeddingTable | None = None
@@ -149,8 +156,7 @@ def read(folder: Path) -> Manifest:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")
-        table = tuples(tomllib.loads(data.decode("utf-8-sig")))
-        return Manifest.model_validate(table)
+        return Manifest.model_validate(document(data))
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; a model needs a manifest, see docs/models.md") from None
     except OSError as error:
@@ -175,12 +181,24 @@ def made(**told: Any) -> Manifest:
         raise ModelError("; ".join(sentences(error))) from None
 
 
-def tuples(value: Any) -> Any:
-    """A document with its lists as tuples, which is how the tables here are strict about them."""
+def document(data: bytes) -> Any:
+    """TOML with its lists as tuples, which is how the tables here are strict about them.
+
+    Raises:
+        ValueError, RecursionError: it is none, or cannot be read in reasonable time.
+    """
+    text = data.decode("utf-8-sig")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > MAX_DOTS:
+            raise ValueError(f"line {number} has more than {MAX_DOTS} dots; break it into several lines")
+    return _tuples(tomllib.loads(text))
+
+
+def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: tuples(one) for key, one in value.items()}
+        return {key: _tuples(one) for key, one in value.items()}
     if isinstance(value, list):
-        return tuple(tuples(one) for one in value)
+        return tuple(_tuples(one) for one in value)
     return value
 
 
@@ -188,10 +206,16 @@ _WORDS = {"missing": "is missing", "extra_forbidden": "unknown key"}
 
 
 def sentences(error: ValidationError) -> list[str]:
-    """One clause a problem, `key: what is wrong`, in pydantic's words where they are plain enough."""
+    """One clause a problem, `key: what is wrong`, in pydantic's words where they are plain enough; a few of many."""
     clauses = []
-    for one in error.errors(include_url=False, include_input=False):
+    for one in error.errors(include_url=False, include_input=False)[:MAX_CLAUSES]:
         key = ".".join(str(part) if re.fullmatch(r"[\w.\[\]/ -]+", str(part)) else repr(part) for part in one["loc"])
         said = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
-        clauses.append(f"{key}{': ' if key else ''}{_WORDS.get(one['type'], said[:1].lower() + said[1:])}")
-    return clauses
+        said = _WORDS.get(one["type"], said[:1].lower() + said[1:])
+        clauses.append(f"{_short(key, MAX_SHOWN)}{': ' if key else ''}{_short(said, MAX_CLAUSE)}")
+    more = error.error_count() - len(clauses)
+    return clauses if more == 0 else [*clauses, f"and {more} more"]
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

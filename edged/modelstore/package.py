@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from edged.modelstore import manifest, regular
 
 MODEL = "model.tflite"
 LABELS = "labels.txt"
-MAX_LABELS_BYTES = 1 << 20
+MAX_LABELS_BYTES, MAX_LABELS, MAX_LABEL = 1 << 20, 50_000, 500
+MAX_FILE_BYTES = 1 << 28
 IDENTIFIER = b"TFL3"
 """At bytes 4..8 of every TFLite file: `file_identifier` of the flatbuffer schema of TensorFlow Lite."""
 
@@ -151,6 +153,9 @@ def _is_text(start: bytes) -> bool:
 def _check_hash(path: Path, sha256: str) -> None:
     try:
         with regular.opened(path) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > MAX_FILE_BYTES:
+                raise ModelError(f"{path}: has {size_bytes} bytes; allowed are {MAX_FILE_BYTES}")
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
@@ -170,10 +175,15 @@ def _labels(path: Path) -> tuple[str, ...]:
     except UnicodeDecodeError:
         raise ModelError(f"{path}: is no UTF-8 text; expected one label a line") from None
     labels = tuple(line.strip() for line in text.removesuffix("\n").split("\n"))
+    if len(labels) > MAX_LABELS:
+        raise ModelError(f"{path}: has {len(labels)} lines; allowed are {MAX_LABELS}, one label a line")
     first: dict[str, int] = {}
     for number, label in enumerate(labels, start=1):
-        if not label or not label.isprintable():
-            raise ModelError(f"{path}:{number}: the line is empty or cannot be shown; expected one label a line")
+        if not label or not label.isprintable() or len(label) > MAX_LABEL:
+            raise ModelError(
+                f"{path}:{number}: the line is empty, cannot be shown, or has more than {MAX_LABEL} characters; "
+                "expected one label a line"
+            )
         if first.setdefault(label, number) != number:
             raise ModelError(f"{path}:{number}: label {label!r} is already on line {first[label]}; each needs its own")
     return labels

@@ -28,7 +28,7 @@ def edged(
 ) -> Commands:
     """The command line, with nothing installed yet."""
     if EMULATED and request.function.__name__ not in EVERYWHERE:
-        pytest.skip("every model is tried in another process, which takes long under an emulator; a few are")
+        pytest.skip("every model is proven in a process of its own, which takes long under an emulator; a few are")
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     return Commands(tmp_path, capsys)
 

@@ -127,7 +127,7 @@ PICTURE = ((1, 8, 8, 3), "float32")
         (Classifier(custom="FlexErf").content(), "uses FlexErf, an operation of whole TensorFlow"),
         (Classifier(custom="edgetpu-custom-op").content(), "is compiled for the Edge TPU"),
         (Classifier(custom="Landmarks2TransformMatrix").content(), "the runtime cannot load it"),
-        (deadly(), "the runtime dies of this model (SIG"),
+        (deadly(), "it crashes the runtime (SIG"),
     ],
 )
 def test_a_model_that_is_none_for_pictures_or_not_for_this_runtime(edged, content, fragment):

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as st_np
 
 from edged.core.errors import ModelError
 from edged.core.labels import Scorer, fit_model, members, nearest
-from edged.core.types import InputSpec, ModelSpec, TensorSpec
+from edged.core.types import InputSpec, ModelSpec, Quantization, TensorSpec
 from tests.fakes import model, tensor
 
 LABELS = tuple(f"label {n}" for n in range(6))
@@ -240,6 +240,13 @@ class TestFitModel:
         shape = (1, 8, 8, 3) if which == "input" else (1, 3)
         with pytest.raises(ModelError, match=f"its int8 {which} has no scale"):
             self.fit(**{f"{which}_tensor": TensorSpec(shape, "int8", None)})
+
+    @pytest.mark.parametrize("which", ["input", "output"])
+    @pytest.mark.parametrize("scale", [math.nan, math.inf, -1.0, 1e-30, 1e30])
+    def test_a_scale_that_makes_no_sense(self, which: str, scale: float) -> None:
+        shape = (1, 8, 8, 3) if which == "input" else (1, 3)
+        with pytest.raises(ModelError, match=f"expected a scale of its {which} from 1e-12 to "):
+            self.fit(**{f"{which}_tensor": TensorSpec(shape, "int8", Quantization(scale, 0))})
 
     def test_the_count_of_labels(self) -> None:
         with pytest.raises(ModelError, match=r"output has 4 classes and labels\.txt has 3 lines"):

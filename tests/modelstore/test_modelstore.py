@@ -104,6 +104,18 @@ BAD_MANIFESTS = [
     ("[files]", "[files", "not valid TOML: "),
     ("[files]", f"x = {'[' * 5000}", "not valid TOML: "),
     ("[files]", f"x = {'9' * 5000}", "not valid TOML: "),
+    ("[files]", f"{'a.' * 51}a = 1\n[files]", "not valid TOML: line 9 has more than 50 dots"),
+    ("[files]", f"x = '{'.' * 51}'\n[files]", "not valid TOML: line 9 has more than 50 dots"),
+    (
+        "[files]",
+        "[files]\n" + "\n".join(f"x{n} = '{'0' * 64}'" for n in range(1000)),
+        "files: dictionary should have at",
+    ),
+    ("[files]", f"[files]\n'{'x' * 301}' = '{'0' * 64}'", "must be the plain path"),
+    ("[127, 127.5, 0]", "[1e7]", "input.mean.0: "),
+    ("[127, 127.5, 0]", "[-1e7]", "input.mean.0: "),
+    ("[128.0, 128.0, 1]", "[1e-7]", "input.std.0: "),
+    ("[128.0, 128.0, 1]", "[1e7]", "input.std.0: "),
 ]
 
 
@@ -188,12 +200,27 @@ def test_what_is_no_tflite_file_is_told_even_where_the_hash_is_right(tmp_path, c
         (b"cat\ndog\n\n", "labels.txt:3: the line is empty"),
         (b"cat\ndog\ncat\n", "labels.txt:3: label 'cat' is already on line 1"),
         (b"cat\n\xff\n", "labels.txt: is no UTF-8 text"),
-        (b"a\x00b\n", "labels.txt:1: the line is empty or cannot be shown"),
+        (b"a\x00b\n", "labels.txt:1: the line is empty, cannot be shown, or has"),
         (b"a" * (1 << 21), "is larger than"),
+        (b"cat\n" + b"a" * 501, "labels.txt:2: the line is empty, cannot be shown, or has more than 500 characters"),
+        ("\n".join(map(str, range(50_001))).encode(), "labels.txt: has 50001 lines; allowed are 50000"),
     ],
 )
 def test_bad_labels_are_told_with_their_line(tmp_path, content, fragment):
     assert fragment in refused(make(tmp_path, labels_txt=content))
+
+
+def test_a_file_without_an_end_is_not_read(tmp_path):
+    folder = make(tmp_path, golden__a_png=b"picture")
+    with (folder / "golden/a.png").open("r+b") as file:
+        file.truncate(1 << 40)  # of hardly a block on the disk
+    assert "golden/a.png: has 1099511627776 bytes; allowed are" in refused(folder)
+
+
+def test_many_problems_are_a_short_sentence(tmp_path):
+    sentence = refused(make(tmp_path, change=lambda text: "".join(f"u{n} = 1\n" for n in range(5000)) + text))
+    assert sentence.endswith("; and 4992 more")
+    assert len(sentence) < 1500
 
 
 def test_labels_from_windows_are_the_same_labels(tmp_path):

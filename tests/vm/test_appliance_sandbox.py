@@ -13,6 +13,8 @@ from tests.vm.pcap import destinations
 
 PROGRAM = "/run/tests/probe.py"
 UNIT = "edged@probe.service"
+TRIAL = "edged@trial.service"
+PROVEN = "/var/lib/edged/proven.json"
 OUTSIDE, PRIVATE = "203.0.113.9", "10.0.2.2"
 """As inside/probe.py has them."""
 NOT_WRITABLE = (
@@ -37,23 +39,28 @@ def found(appliance: Appliance) -> Found:
     appliance.run("cp /etc/edged/edged.toml /etc/edged/edged@probe.toml")
     # A network that leads nowhere tells of no router. With one, the sandbox alone is in the way.
     appliance.run(f"ip route add default via {PRIVATE}")
+    run_instead(appliance, UNIT, f"/usr/bin/python3 {PROGRAM}", "StandardOutput=file:/run/tests/found.json")
+    assert appliance.show("Result", UNIT) == "success", appliance.journal(UNIT)
+    found: Found = json.loads(appliance.run("cat /run/tests/found.json"))
+    return found
+
+
+def run_instead(appliance: Appliance, unit: str, command: str, line: str = "") -> None:
+    """Runs a command where the unit would run the daemon, to its end."""
     appliance.drop_in(
         f"""
         [Service]
         Type=exec
         ExecStart=
-        ExecStart=/usr/bin/python3 {PROGRAM}
+        ExecStart={command}
         Restart=no
-        StandardOutput=file:/run/tests/found.json
+        {line}
         """,
-        UNIT,
+        unit,
     )
     appliance.run(
-        f"systemctl start {UNIT}; until [[ $(systemctl is-active {UNIT}) == @(inactive|failed) ]]; do sleep 0.5; done"
+        f"systemctl start {unit}; until [[ $(systemctl is-active {unit}) == @(inactive|failed) ]]; do sleep 0.5; done"
     )
-    assert appliance.show("Result", UNIT) == "success", appliance.journal(UNIT)
-    found: Found = json.loads(appliance.run("cat /run/tests/found.json"))
-    return found
 
 
 def test_nothing_but_the_state_and_runtime_folders_can_be_written(found: Found, record: Record) -> None:
@@ -94,6 +101,33 @@ def test_no_packet_leaves_for_an_address_outside_the_house(appliance: Appliance,
         "connection outside the allow-list",
         f"UDP {found['udp outside']}, TCP {found['tcp outside']}; of {sum(addresses.values())} packets that the board "
         f"sent, {addresses[OUTSIDE]} to it, {addresses[PRIVATE]} to a private address",
+    )
+
+
+def test_a_model_that_was_never_loaded_is_tried_in_a_process_of_its_own(appliance: Appliance, record: Record) -> None:
+    appliance.run(f"""
+        own=/var/lib/edged/models/own-int8
+        install -d -o edged -g edged ${{own%/*}}
+        cp -r "$(find /usr -type d -name shapes-int8 | head -n 1)" "$own"
+        sed -i 's/^name = .*/name = "own-int8"/' "$own/model.toml"
+        sed 's/^name = "shapes-int8"/name = "own-int8"/' /etc/edged/edged.toml >/etc/edged/edged@trial.toml
+        rm -f {PROVEN}""")
+    command = "/usr/bin/edged check --config /etc/edged/%N.toml"
+    run_instead(appliance, TRIAL, command)
+    assert appliance.show("Result", TRIAL) == "success", appliance.journal(TRIAL)
+    assert len(json.loads(appliance.run(f"cat {PROVEN}"))) == 1
+    # The start of the flatbuffer, with the hash that the manifest then has to have.
+    appliance.run(f"""
+        cd /var/lib/edged/models/own-int8
+        before=$(sha256sum <model.tflite | cut -d ' ' -f 1)
+        printf '\\377\\377\\377\\177' | dd of=model.tflite bs=1 conv=notrunc status=none
+        sed -i "s/$before/$(sha256sum <model.tflite | cut -d ' ' -f 1)/" model.toml
+        systemctl reset-failed {TRIAL} || true""")
+    run_instead(appliance, TRIAL, command)
+    assert appliance.show("ExecMainStatus", TRIAL) == "78", appliance.journal(TRIAL)
+    assert any("own-int8/model.tflite: " in line for line in appliance.journal(TRIAL)[-5:]), appliance.journal(TRIAL)
+    record(
+        "model never loaded", "tried in a process of its own within the sandbox; a damaged one ends with exit code 78"
     )
 
 

@@ -176,7 +176,7 @@ def keep_folder(found: Adopted, target: Path) -> None:
 
 
 def scores_of(found: Adopted, picture: Path, top: int) -> list[tuple[str, float]]:
-    """The best labels of a picture, as `edged classify` gives them; whatever the model does, this process lives on.
+    """The best labels of a picture, as `edged classify` gives them: proven in a process of its own before it is loaded.
 
     Raises:
         ModelError: the model cannot be run.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edged.core.detections import Detections, check_outputs
 from edged.core.errors import ModelError
 from edged.core.labels import fit_model
 from edged.core.stats import Ring
@@ -111,11 +112,15 @@ def fit(package: Package, input_tensor: TensorSpec, outputs: Sequence[TensorSpec
     Raises:
         ModelError: they do not fit.
     """
-    needed = max(package.scores_output, package.embedding_output or 0) + 1
+    told = package.scores_output
+    if isinstance(told, Detections):
+        check_outputs(package.name, told, outputs)
+    scores = told.scores if isinstance(told, Detections) else told
+    needed = max(scores, package.embedding_output or 0) + 1
     if len(outputs) < needed:
         raise ModelError(
             f"model {package.name}: its manifest speaks of {needed} outputs and model.tflite has "
-            f"{len(outputs)}; correct [embedding]"
+            f"{len(outputs)}; correct scores of [output], or [embedding]"
         )
     return fit_model(
         package.name,
@@ -127,7 +132,8 @@ def fit(package: Package, input_tensor: TensorSpec, outputs: Sequence[TensorSpec
         package.activation,
         package.background,
         input_tensor,
-        outputs[package.scores_output],
+        outputs[scores],
+        detects=isinstance(told, Detections),
     )
 
 

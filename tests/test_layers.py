@@ -22,7 +22,7 @@ COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
     *("edged.doctor", "edged.instances", "edged.keeping", "edged.proving", "edged.pulling", "edged.trusted"),
-    *("edged.usage", "edged.fitted", "edged.models", "edged.tuning", "edged.trial"),
+    *("edged.usage", "edged.fitted", "edged.models", "edged.tuning", "edged.trial", "edged.adopting"),
     *("edged.beginning", "edged.stock", "edged.seat", "edged.activating"),
 )
 
@@ -65,16 +65,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "edged.edges": ("edged.ports", "edged.core", "edged.edges.pixels*", "edged.edges.frames"),
     "edged.config": ("edged.core", "edged.config"),
     "edged.modelstore": ("edged", "edged.core", "edged.modelstore"),
+    "edged.adoption": ("edged.core", "edged.modelstore", "edged.adoption"),
     **dict.fromkeys(
         COMPOSITION,
         (
             *("edged", *COMPOSITION, "edged.loop", "edged.duties", "edged.ports"),
-            *("edged.core", "edged.edges", "edged.config", "edged.modelstore"),
+            *("edged.core", "edged.edges", "edged.config", "edged.modelstore", "edged.adoption"),
         ),
     ),
     "edged.cli": (
         *("edged", "edged.app", "edged.bench", "edged.demo", "edged.watching", "edged.listing", "edged.doctor"),
-        *("edged.instances", "edged.keeping", "edged.pulling", "edged.config", "edged.modelstore"),
+        *("edged.instances", "edged.keeping", "edged.pulling", "edged.adopting", "edged.config", "edged.modelstore"),
         *("edged.core.errors", "edged.cli"),
     ),
 }

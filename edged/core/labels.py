@@ -31,22 +31,31 @@ def fit_model(
     background: int | None,
     input_tensor: TensorSpec,
     output_tensor: TensorSpec,
+    *,
+    detects: bool = False,
 ) -> ModelSpec:
     """Puts a manifest and the tensors of its model together.
+
+    Args:
+        output_tensor: the scores. One number with two labels is the score of the second.
+        detects: there is a score a box and not one a label: how many classes there are no tensor says.
 
     Raises:
         ModelError: they do not fit; one sentence with what was expected and what was found.
     """
     _check_input(name, input_spec, input_tensor)
-    classes = math.prod(output_tensor.shape)
+    classes = len(labels) if detects else math.prod(output_tensor.shape)
     _check_dtype(name, "output", output_tensor)
-    if classes != len(labels):
+    if _is_pair(labels, output_tensor) and not detects:
+        if activation == "softmax":
+            raise ModelError(f"model {name}: softmax makes 1 of a single output; expected activation none or sigmoid")
+    elif classes != len(labels):
         raise ModelError(
             f"model {name}: its output has {classes} classes and labels.txt has {len(labels)} lines; "
             "give the label file that belongs to this model"
         )
-    if background is not None and not 0 <= background < classes:
-        raise ModelError(f"model {name}: background = {background} is no index of its {classes} labels")
+    if background is not None and not 0 <= background < len(labels):
+        raise ModelError(f"model {name}: background = {background} is no index of its {len(labels)} labels")
     known = frozenset(labels)
     for group, members in groups.items():
         for member in members:
@@ -55,6 +64,11 @@ def fit_model(
     return ModelSpec(
         name, version, sha256, labels, groups, input_spec, input_tensor, output_tensor, activation, background
     )
+
+
+def _is_pair(labels: Sequence[str], output: TensorSpec) -> bool:
+    """Whether the one output is the score of the second of two labels, and the first has what remains."""
+    return len(labels) == 2 and math.prod(output.shape) == 1
 
 
 def _check_input(name: str, spec: InputSpec, tensor: TensorSpec) -> None:
@@ -139,6 +153,8 @@ class Scorer:
         indices = [members(spec, label) for label in self.wanted]
         softmax = spec.activation == "softmax"
         self._activate = _softmax(spec.output_tensor) if softmax else _pointwise(spec.activation, spec.output_tensor)
+        if _is_pair(spec.labels, spec.output_tensor):
+            self._activate = _with_remainder(self._activate)
         self._pool = _sums(indices, len(spec.labels)) if softmax else _highest(indices)
         self._values: Scores = np.empty(len(spec.labels), dtype=np.float32)
         self._scores: Scores = np.empty(len(self.wanted), dtype=np.float32)
@@ -201,6 +217,14 @@ def _highest(indices: Sequence[tuple[int, ...]]) -> Pool:
 
 Activate = Callable[[NDArray[Any], Scores], None]
 """Writes the activated values of a raw output into its second argument; softmax leaves the division to the pool."""
+
+
+def _with_remainder(activate: Activate) -> Activate:
+    def both(raw: NDArray[Any], out: Scores) -> None:
+        activate(raw, out[1:])
+        out[0] = 1.0 - out[1]
+
+    return both
 
 
 def _softmax(tensor: TensorSpec) -> Activate:

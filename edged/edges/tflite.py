@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.core.detections import Detections, DetectionScorer
 from edged.core.errors import ModelError
 from edged.core.labels import Scorer
 from edged.core.stats import Ring
@@ -104,18 +105,24 @@ class TfliteClassifier:
         spec: the model as it was fitted to the interpreter's tensors.
         wanted: labels and groups, in the order of the scores.
         invoke_ms: gets the wall time of each invoke().
-        output: index of the output with the scores.
+        output: index of the output with the scores; of a detector: which output holds what.
 
     Attributes:
+        read: the outputs as scores, as `scores` gives them.
         last_t_s: when the frame that was classified last was taken; None before the first.
     """
 
     def __init__(
-        self, interpreter: Loaded, spec: ModelSpec, wanted: Sequence[str], invoke_ms: Ring, output: int = 0
+        self,
+        interpreter: Loaded,
+        spec: ModelSpec,
+        wanted: Sequence[str],
+        invoke_ms: Ring,
+        output: int | Detections = 0,
     ) -> None:
         self._preprocessor = Preprocessor(spec)
-        self._scorer = Scorer(spec, wanted)
-        self._input, self._output = interpreter.input_view, interpreter.output_views[output]
+        self._input = interpreter.input_view
+        self.read = _reader(interpreter.output_views, spec, wanted, output)
         self._invoke = interpreter.invoke
         self._invoke_ms = invoke_ms
         self.last_t_s: float | None = None
@@ -144,9 +151,17 @@ class TfliteClassifier:
             raise ModelError(f"the runtime failed in invoke() ({str(error).splitlines()[0]})") from error
         self._invoke_ms.add((time.perf_counter() - started_s) * 1e3)
 
-    def read(self) -> Scores:
-        """The output tensor as scores, as `scores` gives them."""
-        return self._scorer.scores(self._output().reshape(-1))
+
+def _reader(
+    views: Sequence[Callable[[], Any]], spec: ModelSpec, wanted: Sequence[str], output: int | Detections
+) -> Callable[[], Scores]:
+    """What turns outputs into scores; the views live for one expression."""
+    if isinstance(output, int):
+        view, score = views[output], Scorer(spec, wanted).scores
+        return lambda: score(view().reshape(-1))
+    classes, boxes, count = views[output.classes], views[output.scores], views[output.count]
+    detected = DetectionScorer(spec, wanted).scores
+    return lambda: detected(boxes().reshape(-1), classes().reshape(-1), float(count().reshape(-1)[0]))
 
 
 def median_invoke_ms(interpreter: Interpreter, invokes: int) -> float:

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edged.core.errors import ModelError
 from edged.core.types import Activation, Color, Fit
@@ -32,12 +32,6 @@ class Table(BaseModel):
     """What every table has in common: nothing unknown, nothing converted, nothing changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
-
-
-def _classifier(task: str) -> str:
-    if task == "detect":
-        raise ValueError('this version runs classifiers (task = "classify"), this model is a detector')
-    return task
 
 
 def whole(value: object) -> object:
@@ -82,6 +76,7 @@ def _plain(pattern: str, words: str) -> AfterValidator:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Index = Annotated[int, Field(ge=0)]
 Channels = Field(min_length=1, max_length=3)
 Members = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
 Inside = Annotated[str, AfterValidator(_inside)]
@@ -105,16 +100,20 @@ class InputTable(Table):
 
 
 class OutputTable(Table):
-    """[output]: how a raw output becomes a score in 0..1."""
+    """[output]: how a raw output becomes a score in 0..1, and which output of several holds what."""
 
     activation: Activation
-    background: Annotated[int | None, Field(ge=0)] = None
+    background: Index | None = None
+    boxes: Index | None = None
+    classes: Index | None = None
+    scores: Index | None = None
+    count: Index | None = None
 
 
 class EmbeddingTable(Table):
     """[embedding]: which output holds pooled features."""
 
-    output: Annotated[int, Field(ge=0)]
+    output: Index
 
 
 class Manifest(Table):
@@ -123,7 +122,7 @@ class Manifest(Table):
     schema_version: Annotated[Literal[1], BeforeValidator(whole)] = Field(alias="schema")
     name: Name
     version: Version
-    task: Annotated[Literal["classify", "detect"], AfterValidator(_classifier)]
+    task: Literal["classify", "detect"]
     licence: Line
     source: Line
     expires: datetime.date | None = None
@@ -132,6 +131,17 @@ class Manifest(Table):
     output: OutputTable
     embedding: EmbeddingTable | None = None
     groups: dict[Line, Members] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> Manifest:
+        told = self.output
+        if self.task == "classify" and not told.boxes is told.classes is told.count is None:
+            raise ValueError('output: boxes, classes and count are of a detector, task = "detect"')
+        if self.task == "detect" and (told.activation != "none" or told.background is not None or self.embedding):
+            raise ValueError('task: a detector has activation = "none", no background and no [embedding]')
+        if told.scores is not None and self.embedding is not None and self.embedding.output == told.scores:
+            raise ValueError("output.scores and embedding.output are the same output")
+        return self
 
 
 def read(folder: Path) -> Manifest:
@@ -157,6 +167,18 @@ def read(folder: Path) -> Manifest:
         raise ModelError(f"{path}: {'; '.join(sentences(error))}") from None
     except (ValueError, RecursionError) as error:  # tomllib's own, and Python's bound for the digits of a number
         raise ModelError(f"{path}: not valid TOML: {error}") from None
+
+
+def made(**told: Any) -> Manifest:
+    """A manifest of what was found out about a model.
+
+    Raises:
+        ModelError: it would be none: all problems in one sentence.
+    """
+    try:
+        return Manifest.model_validate(told)
+    except ValidationError as error:
+        raise ModelError("; ".join(sentences(error))) from None
 
 
 def document(data: bytes) -> Any:
@@ -190,7 +212,7 @@ def sentences(error: ValidationError) -> list[str]:
         key = ".".join(str(part) if re.fullmatch(r"[\w.\[\]/ -]+", str(part)) else repr(part) for part in one["loc"])
         said = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
         said = _WORDS.get(one["type"], said[:1].lower() + said[1:])
-        clauses.append(f"{_short(key, MAX_SHOWN)}: {_short(said, MAX_CLAUSE)}")
+        clauses.append(f"{_short(key, MAX_SHOWN)}{': ' if key else ''}{_short(said, MAX_CLAUSE)}")
     more = error.error_count() - len(clauses)
     return clauses if more == 0 else [*clauses, f"and {more} more"]
 

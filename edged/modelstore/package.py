@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edged.core.detections import Detections
 from edged.core.errors import ModelError
 from edged.core.types import Activation, InputSpec
 from edged.modelstore import manifest, regular
@@ -28,6 +29,7 @@ _OTHERS = {
     b"version https://git-lfs": "is a Git LFS pointer and not the model itself; fetch the model with git lfs pull",
     b"PK\x03\x04": "is a zip archive; unpack it and take the .tflite in it",
     b"\x1f\x8b": "is a gzip archive; unpack it and take the .tflite in it",
+    b"\x7fELF": "is a program and no model (as an .eim of Edge Impulse is); export the model as TensorFlow Lite",
     b"\x89HDF": "is a Keras model (HDF5); convert it to TFLite",
 }
 
@@ -42,6 +44,7 @@ class Package:
         groups: names for sets of labels; whether the labels exist is for `core.labels.fit_model` to say.
         expires: judged by whoever has a synced clock.
         embedding_output: index of the output with pooled features.
+        scores_output: of a classifier: index of the output with the scores; of a detector: which output holds what.
     """
 
     folder: Path
@@ -59,11 +62,7 @@ class Package:
     activation: Activation
     background: int | None
     embedding_output: int | None
-
-    @property
-    def scores_output(self) -> int:
-        """Index of the output with the scores: the first that is not the embedding."""
-        return 1 if self.embedding_output == 0 else 0
+    scores_output: int | Detections
 
 
 def load(folder: Path) -> Package:
@@ -78,7 +77,7 @@ def load(folder: Path) -> Package:
             raise ModelError(f"{folder / manifest.FILE_NAME}: [files] must give the sha256 of {needed}")
     for name in told.files:
         _check_place(folder, name)
-    _check_flatbuffer(folder / MODEL)
+    check_flatbuffer(folder / MODEL)
     for name, sha256 in told.files.items():
         _check_hash(folder / name, sha256)
     return Package(
@@ -97,7 +96,19 @@ def load(folder: Path) -> Package:
         activation=told.output.activation,
         background=told.output.background,
         embedding_output=told.embedding.output if told.embedding else None,
+        scores_output=_scores_output(told),
     )
+
+
+def _scores_output(told: manifest.Manifest) -> int | Detections:
+    """What the manifest says, else the order of TFLite_Detection_PostProcess, or what is not the embedding."""
+    said = told.output
+    if told.task == "detect":
+        keys = (said.boxes, said.classes, said.scores, said.count)
+        return Detections(*(usual if index is None else index for usual, index in enumerate(keys)))
+    if said.scores is not None:
+        return said.scores
+    return 1 if told.embedding is not None and told.embedding.output == 0 else 0
 
 
 def _check_place(folder: Path, name: str) -> None:
@@ -112,8 +123,15 @@ def _check_place(folder: Path, name: str) -> None:
     regular.check(folder / name)
 
 
-def _check_flatbuffer(path: Path) -> None:
-    """Tells what people most often have in place of a model. A hash would only say that it is wrong."""
+def check_flatbuffer(path: Path, place: str | None = None) -> None:
+    """Tells what people most often have in place of a model. A hash would only say that it is wrong.
+
+    Args:
+        place: what a person calls the file; left out: its path.
+
+    Raises:
+        ModelError: it is no TFLite model.
+    """
     start = _read(path, 512)
     if start[4:8] == IDENTIFIER:
         return
@@ -124,7 +142,7 @@ def _check_flatbuffer(path: Path) -> None:
         what = "is a web page and not a model; download the file itself (the raw link)"
     elif what is None and _is_text(start):
         what = "is a text file and not a model; expected a TFLite model"
-    raise ModelError(f"{path}: {what or 'is no TFLite model; expected the bytes TFL3 near its beginning'}")
+    raise ModelError(f"{place or path}: {what or 'is no TFLite model; expected the bytes TFL3 near its beginning'}")
 
 
 def _is_text(start: bytes) -> bool:

@@ -30,8 +30,9 @@ def _lines(told: Manifest) -> Iterator[str]:
         {"color": _text(of.color), "fit": _text(of.fit), "mean": f"{list(of.mean)}", "std": f"{list(of.std)}"},
     )
     output = {"activation": _text(told.output.activation)}
-    if told.output.background is not None:
-        output["background"] = str(told.output.background)
+    for key in ("background", "boxes", "classes", "scores", "count"):
+        if (index := getattr(told.output, key)) is not None:
+            output[key] = str(index)
     yield from _table("output", output)
     if told.embedding is not None:
         yield from _table("embedding", {"output": str(told.embedding.output)})

@@ -43,6 +43,7 @@ def test_a_folder_becomes_a_package(tmp_path):
         activation="softmax",
         background=0,
         embedding_output=1,
+        scores_output=0,
     )
 
 
@@ -72,7 +73,9 @@ BAD_MANIFESTS = [
     ('name = "tiny"', "", "name: is missing"),
     ('version = "1.0.0"', "version = 1", "version: "),
     ('version = "1.0.0"', 'version = "a/b"', "version: "),
-    ('"classify"', '"detect"', 'task: this version runs classifiers (task = "classify")'),
+    ('"classify"', '"detect"', 'task: a detector has activation = "none", no background and no [embedding]'),
+    ('"softmax"', '"softmax"\nboxes = 1', "output: boxes, classes and count are of a detector"),
+    ('"softmax"', '"softmax"\nscores = 1\n[embedding]\noutput = 1', "output.scores and embedding.output are the same"),
     ('"classify"', '"segment"', "task: "),
     ('"Apache-2.0"', '""', "licence: "),
     ('"made up"', '"made\\nup"', "source: "),

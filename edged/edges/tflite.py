@@ -39,6 +39,8 @@ except ImportError:
 
 log = logging.getLogger("edged.tflite")
 
+_spoken = threading.Event()
+
 
 class Loaded(Protocol):
     """What a classifier needs of a model: `Interpreter`, or a cell in which it is tried."""
@@ -187,12 +189,15 @@ def _stderr_to_log() -> Iterator[None]:
     """Takes what the runtime prints while it loads a model into the log.
 
     It writes to file descriptor 2 itself; a person who reads the terminal would take its INFO lines for a fault. A
-    pipe and no file: a full disk is no reason not to load a model. What does not fit into it is lost. In another thread
-    than the main one the daemon runs meanwhile, and its journal goes the same way: there nothing is taken.
+    pipe and no file: a full disk is no reason not to load a model. What does not fit into it is lost.
+
+    A daemon that loads another model beside its loop goes on writing its journal, which must not go the same way: there
+    nothing is taken. The runtime has said by then what it says once a process.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if _spoken.is_set() and threading.current_thread() is not threading.main_thread():
         yield
         return
+    _spoken.set()
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shutil
+import threading
 import tracemalloc
 import weakref
 from pathlib import Path
@@ -155,3 +157,23 @@ def test_invokes_are_measured():
     assert ring.percentiles() is not None
     assert subject.last_t_s == 3.0
     assert median_invoke_ms(interpreter, 3) > 0
+
+
+def test_what_the_daemon_writes_while_another_thread_loads_a_model_is_not_swallowed(capfd):
+    model = bundled() / "shapes-int8" / "model.tflite"
+    Interpreter(model, 1)  # as every daemon does at its start
+    done = threading.Event()
+
+    def load() -> None:
+        for _ in range(30):
+            Interpreter(model, 1)
+        done.set()
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    lines = []
+    while not done.is_set():
+        lines.append(f"line {len(lines)}")
+        os.write(2, f"{lines[-1]}\n".encode())
+    thread.join()
+    assert capfd.readouterr().err.splitlines() == lines

@@ -17,6 +17,7 @@ from edged.proving import prove, prove_once
 from tests import hostile
 from tests.daemon import write_config
 from tests.drawn import story_clip
+from tests.tflite_files import Classifier
 
 RULE = {"label": "circle", "score_threshold": 0.6, "delay_on_s": 0.0, "delay_off_s": 0.0, "refractory_s": 0.0}
 
@@ -115,3 +116,39 @@ def test_check_and_run_refuse_it_as_any_problem_of_the_configuration(tmp_path, r
     (line,) = caught.value.problems
     assert "model.name: " in line
     assert "the runtime cannot load it" in line
+
+
+MANIFEST = """
+schema = 1
+name = "colours"
+version = "1.0.0"
+task = "classify"
+licence = "none"
+source = "made by a test"
+[files]
+"model.tflite" = "{sha256:0>64}"
+"labels.txt" = "{sha256:0>64}"
+[input]
+color = "rgb"
+fit = "stretch"
+mean = [0.0]
+std = [255.0]
+[output]
+activation = "none"
+"""
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0])
+def test_a_model_that_sees_no_difference_is_refused(root, tmp_path, factor):
+    folder = tmp_path / "colours"
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(Classifier("float32", None, scaled=factor).content())
+    (folder / "labels.txt").write_text("red\ngreen\nblue\nnone\n")
+    (folder / "model.toml").write_text(MANIFEST.format(sha256="0"))
+    hostile.rehash(folder)
+    if factor:
+        assert prove(load(folder), root).pictures == 0
+        return
+    with pytest.raises(ModelError, match="gives the same scores for every picture"):
+        prove(load(folder), root)
+    assert not (root / "proven.json").exists()

@@ -164,7 +164,7 @@ from edged.edges import tflite; from edged.core.errors import ModelError
 judged = []
 scores = tflite.TfliteClassifier.scores
 def failing(self, frame, region):
-    if len(self._scorer.wanted) == 1 and self._scorer.version == "2.0.0":
+    if self.patient == "2.0.0":
         judged.append(frame.t_s)
         if len(judged) > 5:
             {failure}
@@ -173,7 +173,8 @@ tflite.TfliteClassifier.scores = failing
 make = tflite.TfliteClassifier.__init__
 def init(self, interpreter, spec, *more):
     make(self, interpreter, spec, *more)
-    self._scorer.version = spec.version
+    # A model that is being proven is in a process of its own.
+    self.patient = spec.version if isinstance(interpreter, tflite.Interpreter) else None
 tflite.TfliteClassifier.__init__ = init
 from edged.cli import main; main(['run', '--config', {config!r}])
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ SPARE_BYTES = 1 << 22
 def pull(
     keeper: Keeper, entry: catalogue.Entry, progress: Callable[[str, int, int], None] = lambda *_words: None
 ) -> Path:
-    """Downloads a model of a catalogue, or the rest of it, and installs it.
+    """Downloads a model of a catalogue, or what the store and an earlier try lack of it, and installs it.
 
     Args:
         progress: called with a file's path, how many bytes of it are there, and how many it has.
@@ -39,18 +39,16 @@ def pull(
         RunError: it does not come, or there is no room for it.
     """
     folder = keeper.store / FOLDER
-    with _alone(folder):
+    with _alone(folder), _passing(folder / entry.name) as package:
         _forget(folder, {_part(folder, file) for file in entry.files.values()})
-        _check_room(folder, entry)
+        coming = _beyond_the_store(entry, keeper.store, package)
+        _check_room(folder, entry.name, coming.values())
         for name, file in entry.files.items():
-            part = _part(folder, file)
-            if not os.access(part, os.W_OK):
-                part.unlink(missing_ok=True)  # another user's, who began it; the folder's owner may take it away
-            https.fetch(file.urls, file.sha256, file.size_bytes, part, partial(_tell, progress, name, file.size_bytes))
-        package = folder / entry.name
-        for name, file in entry.files.items():
-            (package / name).parent.mkdir(parents=True, exist_ok=True)
-            installation.link(_part(folder, file), package / name)
+            if name in coming:
+                _fetch(file, _part(folder, file), partial(progress, name))
+                installation.link(_part(folder, file), package / name)
+            else:
+                progress(name, file.size_bytes, file.size_bytes)
         catalogue.complete(entry, package)
         told = manifest.read(package)
         if (told.name, told.version) != (entry.name, entry.version):
@@ -63,8 +61,21 @@ def pull(
     return installed
 
 
-def _tell(progress: Callable[[str, int, int], None], name: str, size_bytes: int, have_bytes: int) -> None:
-    progress(name, have_bytes, size_bytes)
+def _beyond_the_store(entry: catalogue.Entry, store: Path, package: Path) -> dict[str, catalogue.FileTable]:
+    """The files that are to be fetched. The others, which a version in the store has, too, are in the package then."""
+    for name in entry.files:
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+    return {
+        name: file
+        for name, file in entry.files.items()
+        if not installation.lend(store, file.sha256, file.size_bytes, package / name)
+    }
+
+
+def _fetch(file: catalogue.FileTable, part: Path, progress: Callable[[int, int], None]) -> None:
+    if not os.access(part, os.W_OK):
+        part.unlink(missing_ok=True)  # another user's, who began it; the folder's owner may take it away
+    https.fetch(file.urls, file.sha256, file.size_bytes, part, lambda have_bytes: progress(have_bytes, file.size_bytes))
 
 
 @contextmanager
@@ -83,6 +94,14 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def _passing(folder: Path) -> Iterator[Path]:
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _part(folder: Path, file: catalogue.FileTable) -> Path:
     return folder / f"{file.sha256}.part"
 
@@ -95,12 +114,13 @@ def _forget(folder: Path, but: set[Path]) -> None:
             path.unlink()
 
 
-def _check_room(folder: Path, entry: catalogue.Entry) -> None:
-    """Each file is there twice for a moment: as it came, and as an object of the store."""
-    needed = 2 * entry.size_bytes + SPARE_BYTES - sum(path.stat().st_size for path in folder.iterdir())
+def _check_room(folder: Path, name: str, coming: Collection[catalogue.FileTable]) -> None:
+    """Each file that comes is there twice for a moment: as it came, and as an object of the store."""
+    have = sum(part.stat().st_size for part in {_part(folder, file) for file in coming} if part.exists())
+    needed = 2 * sum(file.size_bytes for file in coming) + SPARE_BYTES - have
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(
-            f"{folder.parent}: has room for {free / 1e6:.1f} MB, and {entry.name} needs {needed / 1e6:.1f} MB; "
+            f"{folder.parent}: has room for {free / 1e6:.1f} MB, and {name} needs {needed / 1e6:.1f} MB; "
             "remove what is not needed, such as old versions (edged model remove)"
         )

@@ -116,6 +116,34 @@ def test_what_is_left_of_another_download_goes(tmp_path, server, keeper):
     assert left(keeper) == []
 
 
+def test_what_the_store_has_is_not_fetched_again(tmp_path, server, keeper):
+    one = entry(server.url, tmp_path / "c")
+    pulling.pull(keeper, one)
+    server.asked.clear()
+    seen = []
+    pulling.pull(keeper, one, lambda *words: seen.append(words))
+    # The manifest may have a signature beside it by now, and neither of them is kept by its hash.
+    assert [path for path, _ in server.asked] == ["/model.toml"]
+    assert {name for name, have, size in seen if have == size} == set(FILES)
+    # A damaged one is none, and is mended.
+    path = keeper.store / "shapes-int8@1.0.0" / "model.tflite"
+    path.chmod(0o644)
+    path.write_bytes(b"x" * path.stat().st_size)
+    server.asked.clear()
+    folder = pulling.pull(keeper, one)
+    assert {path for path, _ in server.asked} == {"/model.toml", "/model.tflite"}
+    assert (folder / "model.tflite").read_bytes() == FILES["model.tflite"]
+    assert left(keeper) == []
+
+
+def test_a_catalogue_with_a_wrong_size_does_not_reach_what_the_store_has(tmp_path, server, keeper):
+    folder = pulling.pull(keeper, entry(server.url, tmp_path / "c"))
+    wrong = entry(server.url, tmp_path / "c", model=len(FILES["model.tflite"]) + 1)
+    with pytest.raises(RunError, match="broke off"):
+        pulling.pull(keeper, wrong)
+    assert (folder / "model.tflite").read_bytes() == FILES["model.tflite"]
+
+
 def test_the_wrong_bytes_are_neither_installed_nor_kept(tmp_path, server, keeper):
     server.answer = lambda ask: ask.file(bytes(len(FILES[ask.path[1:]])))
     with pytest.raises(RunError, match="its sha256 is"):
@@ -174,6 +202,8 @@ def test_the_command(tmp_path, server):
     done = run("shapes-int8")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("installed shapes-int8@1.0.0; use it with: ")
+    done = run("shapes-int8")
+    assert (done.returncode, done.stdout) == (0, "shapes-int8@1.0.0 was there already, the same\n")
     server.answer = lambda ask: ask.redirect("http://127.0.0.1/")
     done = run("shapes-int8")
     assert (done.returncode, done.stdout) == (1, "")

@@ -16,7 +16,7 @@ from tests.conftest import CI, EMULATED
 
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "systemd" / "edged.service"
-PAGE = ROOT / "docs" / "install.md"
+PAGE, MODELS = ROOT / "docs" / "install.md", ROOT / "docs" / "models.md"
 DROP_INS = sorted((ROOT / "systemd").glob("*.conf"))
 VARIANTS = {"usb": (), "csi": (ROOT / "systemd" / "20-csi-camera.conf",)}
 WORST_EXPOSURE = 15
@@ -90,6 +90,17 @@ def test_systemd_takes_every_line(analyze, name, variant):
     assert unknown <= OF_NEWER_SYSTEMD
     others = [line for line in told if "Unknown key" not in line and "Failed to parse system call" not in line]
     assert not others
+
+
+def test_systemd_takes_the_nightly_pull_of_the_page(analyze, tmp_path):
+    section = MODELS.read_text(encoding="utf-8").partition("\n## Many boards\n")[2].partition("\n## ")[0]
+    for ending, text in zip(("service", "timer"), re.findall(r"```ini\n(.*?)```", section, re.DOTALL), strict=True):
+        # What is started need not be on this machine.
+        lines = re.sub(r"(?m)^(ExecStart(?:Pre)?)=\S+", r"\1=/bin/true", text)
+        (tmp_path / f"edged-pull.{ending}").write_text(lines, encoding="utf-8")
+    code, printed = analyze(["verify", "--man=no", str(tmp_path / "edged-pull.timer")])
+    assert "edged-pull" not in printed
+    assert code == 0, printed
 
 
 @pytest.mark.parametrize("path", [UNIT, *DROP_INS], ids=lambda path: path.name)

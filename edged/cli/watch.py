@@ -178,7 +178,16 @@ def _late(name: str, payload: bytes) -> tuple[str | None, str]:
 def _info(_name: str, payload: bytes) -> tuple[str | None, str]:
     found = json.loads(payload)
     rules = ", ".join(str(rule["name"]) for rule in found["rules"])
-    return None, f"edged {found['version']}, model {found['model']['name']}, rules: {rules}"
+    return None, f"edged {found['version']}, model {_model(found)}, rules: {rules}"
+
+
+def _model(info: Mapping[str, Any]) -> str:
+    """What runs, and how it stands with the version that runs or was tried."""
+    runs, told = info["model"], info["activation"]
+    other = "" if told["version"] == runs["version"] else f"{told['version']} "
+    before = f", before it {told['previous']}" if told["previous"] not in (None, runs["version"]) else ""
+    reason = f": {told['reason']}" if told["reason"] else ""
+    return f"{runs['name']} {runs['version']} ({other}{str(told['state']).replace('_', ' ')}{before}{reason})"
 
 
 def _setting(word: str) -> Callable[[str, bytes], tuple[str | None, str]]:

@@ -156,6 +156,23 @@ def link(kept: Path, path: Path) -> None:
         _copy(kept, path, IMMUTABLE)
 
 
+def lend(store: Path, sha256: str, size_bytes: int, path: Path) -> bool:
+    """Gives a file that a store has already a name more; False where it has none such, or a damaged one.
+
+    Args:
+        path: the name; nothing is there yet, and nobody writes there afterwards.
+    """
+    try:
+        path.hardlink_to(store / OBJECTS / sha256)
+    except OSError:
+        return False
+    with path.open("rb") as file:
+        if path.stat().st_size == size_bytes and hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+            return True
+    path.unlink()
+    return False
+
+
 def _copy(source: Path, target: Path, mode: int = durable.READABLE) -> None:
     with regular.opened(source) as come, target.open("xb") as to:
         shutil.copyfileobj(come, to, CHUNK_BYTES)

@@ -127,7 +127,8 @@ class Trust:
         if key is None:
             return f"{what} is not signed; expected a {signature.SIGNATURE} by one of [model] trusted_keys"
         if key not in self.keys:
-            return f"{what} is signed by {key}, which is none of [model] trusted_keys"
+            # In front, as the path of a file would be: a key may look like one, and is not published then.
+            return f"key {key}: {what} is signed by a key that is none of [model] trusted_keys"
         return None
 
     def _age_trouble(self, folder: Path, told: Manifest, key: str, statement: Path | None) -> str | None:
@@ -146,7 +147,7 @@ class Trust:
         if statement is None:
             return (
                 f"model {told.name} {told.version} is older than {highest}, which was accepted from the same key; "
-                "going back needs a signed downgrade, see docs/models.md"
+                "going back needs a signed downgrade (edged model use --downgrade FILE)"
             )
         return _statement_trouble(statement, told, key, highest)
 

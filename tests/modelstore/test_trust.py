@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.core.errors import ModelError
+from edged.core.last_exit import told
 from edged.modelstore import Trust, bundled, find, install, load, manifest, remembered, signature
 from edged.modelstore.trust import LEDGER, downgrade
 from tests.model_folders import make
@@ -59,6 +60,14 @@ def test_an_unsigned_model_and_one_of_another_key_are_refused(tmp_path, keys, re
     assert "is not signed" in refused(require, make(tmp_path / "a"))
     assert "none of [model] trusted_keys" in refused(require, signed(tmp_path / "b", keys["theirs"]))
     assert require.signed_by(tmp_path / "b") == f"unknown key {keys['theirs'][1]}"
+
+
+def test_what_a_board_refuses_from_afar_is_told_afar(tmp_path, require):
+    """Also where the key has a slash in it, and so looks like a path."""
+    while "/" not in signature.new_key(key := tmp_path / "slash.pem"):
+        key.unlink()
+    sentence = refused(require, signed(tmp_path / "a", (key, None)))
+    assert told(sentence, "no") == "model tiny 1.0.0 is signed by a key that is none of [model] trusted_keys"
 
 
 def test_a_changed_manifest_is_refused(tmp_path, keys, require):

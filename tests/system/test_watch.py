@@ -241,9 +241,23 @@ def test_what_is_true_now_is_shown_when_it_changes(shown):
     assert shown("threshold/cat", "0.7") == ["12:00:00  porch  threshold of cat: 0.7"]
     assert shown("threshold/cat/set", "0.7") == []
     assert shown("response/ping", {"status": "error", "error": "no"}) == ["12:00:00  porch  answer to ping: error (no)"]
-    info = {"version": "1.0", "model": {"name": "m"}, "rules": [{"name": "cat"}, {"name": "dog"}]}
-    assert shown("info", info) == ["12:00:00  porch  edged 1.0, model m, rules: cat, dog"]
     assert shown("something/else", "x") == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "state", "version", "previous", "reason", "text"),
+    [
+        ("1.0.0", "settled", "1.0.0", None, None, "m 1.0.0 (settled)"),
+        ("1.0.0", "preparing", "1.1.0", "1.0.0", None, "m 1.0.0 (1.1.0 preparing)"),
+        ("1.1.0", "probation", "1.1.0", "1.0.0", None, "m 1.1.0 (probation, before it 1.0.0)"),
+        ("1.0.0", "rolled_back", "1.1.0", "1.0.0", "it is too slow", "m 1.0.0 (1.1.0 rolled back: it is too slow)"),
+    ],
+)
+def test_a_version_that_takes_over_can_be_watched(shown, runs, state, version, previous, reason, text):
+    activation = {"state": state, "version": version, "previous": previous, "reason": reason}
+    rules = [{"name": "cat"}, {"name": "dog"}]
+    info = {"version": "1.0", "model": {"name": "m", "version": runs}, "activation": activation, "rules": rules}
+    assert shown("info", info) == [f"12:00:00  porch  edged 1.0, model {text}, rules: cat, dog"]
 
 
 HEALTH = {

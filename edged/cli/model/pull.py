@@ -28,11 +28,17 @@ def execute(args: argparse.Namespace) -> int:
             print(f"{one.name} {one.version} ({one.size_bytes / 1e6:.1f} MB, {one.licence})")
             print(f"  {one.summary}")
         return 0
+    from edged.modelstore.store import AT
     from edged.pulling import pull
 
     entry = found.entry(args.model)
-    installed = pull(keeper(args), entry, _show if sys.stderr.isatty() else lambda *_words: None)
-    print(f"installed {installed.name}; use it with: edged model use {installed.name}")
+    ours = keeper(args)
+    known = (ours.store / f"{entry.name}{AT}{entry.version}").is_dir()
+    installed = pull(ours, entry, _show if sys.stderr.isatty() else lambda *_words: None)
+    if known:
+        print(f"{installed.name} was there already, the same")
+    else:
+        print(f"installed {installed.name}; use it with: edged model use {installed.name}")
     return 0
 
 

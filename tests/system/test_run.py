@@ -273,8 +273,8 @@ def test_a_model_that_fails_while_running_is_no_configuration_error(tmp_path, cl
     config = write_config(tmp_path / "e.toml", f"file:{clip}", mosquitto.port, prefix, RULES, pace="max")
     script = (
         "from edged.edges import tflite; from edged.core.errors import ModelError\n"
-        "def read(self): raise ModelError('the output is not a number')\n"
-        "tflite.TfliteClassifier.read = read\n"
+        "def scores(self, frame, region): raise ModelError('the output is not a number')\n"
+        "tflite.TfliteClassifier.scores = scores\n"
         f"from edged.cli import main; main(['run', '--config', {str(config)!r}])"
     )
     state = tmp_path / "state"

@@ -6,6 +6,7 @@ Law: the store is changed here and by nobody else: the daemon, too, comes here.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -196,18 +197,27 @@ class Keeper:
         self._heed(self.trust.trouble(folder, statement))
         return folder
 
-    def choose(self, name: str, version: str, *, running: str | None = None, instead_of: str | None = None) -> None:
+    def choose(
+        self,
+        name: str,
+        version: str,
+        *,
+        running: str | None = None,
+        instead_of: str | None = None,
+        ends: threading.Event | None = None,
+    ) -> None:
         """Has a name stand for a version; what it stood for until now is the previous one.
 
         Args:
             running: the previous one where nobody chose any; left out, what the name stands for.
             instead_of: nothing is done where the name stands for another version than this, or that, by now.
+            ends: as of `changing`.
 
         Raises:
             ModelError: it stands for another one.
             OSError: it cannot be kept.
         """
-        with changing(self.store):
+        with changing(self.store, ends):
             standing = self.standing(name)
             if instead_of is not None and standing not in (instead_of, version):
                 raise ModelError(f"model {name}: {standing} was chosen meanwhile")

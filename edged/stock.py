@@ -94,7 +94,7 @@ class Stock:
         self._invoke_ms, self._vitals, self._clock = invoke_ms, vitals, clock
         self._store, self._folder = root / "models", StateFolder(root / config.device.name)
         self._seen: object = None
-        self._writing, self._is_left = threading.Lock(), False
+        self._writing, self._ends = threading.Lock(), threading.Event()
 
     def changed(self) -> bool:
         """Whether anything happened in the store since this was asked last: a name in it is new or gone."""
@@ -180,7 +180,7 @@ class Stock:
             if not self._folder.write(RECORD, record.as_json()):
                 raise ModelError("the state folder cannot be written, so there would be no way back; make room there")
             try:
-                keeper.choose(self._name, version, running=running, instead_of=standing)
+                keeper.choose(self._name, version, running=running, instead_of=standing, ends=self._ends)
             except (OSError, ModelError) as error:
                 self._folder.write(RECORD, before)
                 if isinstance(error, ModelError):
@@ -201,7 +201,7 @@ class Stock:
         with self._written():
             self._folder.write(RECORD, record.as_json())
             try:
-                self._keeper().choose(self._name, record.base, instead_of=record.version)
+                self._keeper().choose(self._name, record.base, instead_of=record.version, ends=self._ends)
             except ModelError:
                 pass  # somebody chose another one: that is followed
             except OSError as error:
@@ -215,8 +215,8 @@ class Stock:
 
     def leave(self) -> None:
         """The process ends by itself: a version that is on probation may try again."""
+        self._ends.set()  # who waits for another process to be done with the store gives up now
         with self._writing:
-            self._is_left = True
             record = activation.read(self._folder.read(RECORD))
             if record is not None and record.phase == "probation":
                 self._folder.write(RECORD, replace(record, is_left=True).as_json())
@@ -224,7 +224,7 @@ class Stock:
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
         with self._writing:
-            if self._is_left:
+            if self._ends.is_set():
                 raise ModelError("the process ends")
             yield
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import threading
 
 import pytest
 
@@ -17,7 +20,7 @@ from edged.modelstore import remembered
 from edged.stock import Stock
 from tests import versions
 from tests.daemon import write_config
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, until
 from tests.scenes import flat, write_picture
 
 RULES = [{"label": "circle"}, {"label": "round", "name": "ring"}]
@@ -149,6 +152,32 @@ def test_a_clean_end_is_written_down_and_nothing_afterwards(place):
     other.prepare("2.0.0", "1.0.0", None)
     other.leave()
     assert (place.record.phase, place.record.is_left) == ("probation", True)
+
+
+@pytest.mark.timeout(60)
+def test_an_end_waits_for_nobody_who_is_at_work_in_the_store(place):
+    before = place.record
+    descriptor = os.open(place.root / "models", os.O_RDONLY)
+    refusals = []
+
+    def prepare():
+        with pytest.raises(ModelError) as error:
+            place.stock.prepare("2.0.0", "1.0.0", None)
+        refusals.append(str(error.value))
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        at_work = threading.Thread(target=prepare, daemon=True)
+        at_work.start()
+        until(lambda: place.record.phase == "probation")
+        ending = threading.Thread(target=place.stock.leave, daemon=True)
+        ending.start()
+        until(lambda: not ending.is_alive())
+    finally:
+        os.close(descriptor)
+    at_work.join()
+    assert "the model store cannot be written" in refusals[0]
+    assert (place.chosen, place.record) == (("1.0.0", None), before)
 
 
 def test_what_there_is(place):

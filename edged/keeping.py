@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import trial, trusted, tuning, usage
+from edged import trusted, tuning, usage
 from edged.beginning import on_probation
 from edged.config import Config
 from edged.core.errors import ModelError, RunError
 from edged.edges.state_folder import StateFolder, state_root
-from edged.models import model_folders, open_model
+from edged.models import check_rules, model_folders, open_model
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
 from edged.modelstore import load as load_package
 from edged.modelstore.installation import changing
@@ -165,15 +165,20 @@ class Keeper:
             RunError: that cannot be kept.
         """
         folder = self.judged(name, statement)
-        package = self.test(str(folder))
-        if self._config is not None and self._config.model.name == package.name:
-            trial.check_rules(self._config, package)
+        package = load_package(folder)
+        if self._config is not None and self.is_for(package):
+            check_rules(self._config, package)
+        prove(package, self._root)
         is_lowered = self.trust.is_lowered_by(folder, statement)
         with self._writing():
             self.choose(package.name, package.version)
             if is_lowered:
                 self.trust.accept(folder, lower=True)
         return package
+
+    def is_for(self, package: Package) -> bool:
+        """Whether the configuration names this model, and leaves open in which version."""
+        return self._config is not None and self._config.model.name == package.name
 
     def judged(self, name: str, statement: Path | None = None) -> Path:
         """The folder of a version that may be used; it was not yet looked into.

@@ -89,7 +89,7 @@ def examine(asked: Outline, root: Path | None = None, *, starts: bool = False) -
         starts: as of `load`.
     """
     root = root or state_root()
-    begun = begin(asked, root, trusted.trust(asked.model, root), starts=starts)
+    begun = begin(asked, root, trusted.trust(asked, root), starts=starts)
     findings = list(begun.findings)
     size_px = None
     try:

@@ -70,7 +70,7 @@ class Keeper:
         self._config = config
         self._root = root or state_root()
         self._services = services or usage.services_of(self._root)
-        self.trust: Trust = trusted.trust(config.model if config else None, self._root)
+        self.trust: Trust = trusted.trust_of(config, self._root)
         self.store = self._root / "models"
         self.folders = model_folders(self._root)
 
@@ -125,8 +125,7 @@ class Keeper:
         """The package, every hash of it verified, and who signed it. Its age is for `use` and the start to judge.
 
         Args:
-            name: a name in the store, or a path. A name alone is the version that it stands for; where none is
-                allowed, the one that it would stand for if all were.
+            name: in the store, or a path. A name alone is the version that it stands for, or would if all were allowed.
 
         Raises:
             ModelError: something is not as it should be: a file, a signature that is not good, or under `require` one
@@ -192,10 +191,8 @@ class Keeper:
         stem, at, _ = name.partition(AT)
         folder = find(name if at else f"{stem}{AT}{self.newest(stem)}", self.folders)
         if folder.parent == self.store and AT not in folder.name:
-            raise ModelError(
-                f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
-                f"away and install it with: edged model add FOLDER"
-            )
+            problem = "is a folder that was put there by hand, and wins over all versions of its name"
+            raise ModelError(f"{folder}: {problem}; move it away and install it with: edged model add FOLDER")
         wrong = None if statement is None else self.trust.trouble_of_statement(folder, statement)
         if wrong is not None:  # under every policy, and also where none is needed: it is not what it was given for
             raise ModelError(wrong)
@@ -216,7 +213,7 @@ class Keeper:
         Args:
             running: the previous one where nobody chose any; left out, what the name stands for.
             instead_of: nothing is done where the name stands for another version than this, or that, by now.
-            ends: as of `changing`.
+            ends: see `changing`.
 
         Raises:
             ModelError: it stands for another one.
@@ -248,10 +245,8 @@ class Keeper:
         try:
             yield
         except OSError as error:
-            raise RunError(
-                f"{error.filename or self.store}: cannot be written ({error.strerror}); is there room, and is it this "
-                "user's? (sudo for the service's store)"
-            ) from None
+            place = f"{error.filename or self.store}: cannot be written ({error.strerror})"
+            raise RunError(f"{place}; is there room, and is it this user's? (sudo for the service's store)") from None
 
     def newest(self, name: str) -> str:
         """The newest version of a model that may be used.

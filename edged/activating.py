@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from edged.beginning import fixed
 from edged.config import Config
 from edged.core import wire
 from edged.core.activation import Activation, Record
+from edged.core.errors import ModelError, RunError
 from edged.core.pipeline import Pipeline
 from edged.core.problems import Problems
 from edged.core.stats import Ring
@@ -21,9 +23,9 @@ from edged.edges.camera import CaptureCamera
 from edged.edges.errands import Errands
 from edged.edges.outbox_fallback import DurableOutbox
 from edged.edges.state_folder import StateFolder
-from edged.edges.tflite import Interpreter, TfliteClassifier
+from edged.edges.tflite import Interpreter, TfliteClassifier, median_invoke_ms
 from edged.fitted import Fitted
-from edged.models import model_folders
+from edged.models import model_folders, open_model
 from edged.modelstore import manifest
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import versions
@@ -31,6 +33,8 @@ from edged.ports import Clock
 from edged.seat import Seat
 from edged.stock import Occupant, Stock
 from edged.vitals import Vitals
+
+log = logging.getLogger("edged.model")
 
 
 def standing(fitted: Fitted, clock: Clock) -> Activation:
@@ -44,20 +48,35 @@ def occupant(
     config: Config, fitted: Fitted, interpreter: Interpreter, threads: int, classifier: TfliteClassifier, root: Path
 ) -> Occupant:
     """The model that a start has loaded."""
-    limits = stock.limits(config, len(fitted.regions), _slowest_ms_before(fitted, root))
+    limits = stock.limits(config, len(fitted.regions), _slowest_ms_before(config, fitted, threads, root))
     return Occupant(fitted.package, interpreter, fitted.spec, fitted.regions, threads, classifier, limits)
 
 
-def _slowest_ms_before(fitted: Fitted, root: Path) -> float | None:
-    """What an invoke of the version before takes on this board; infinity where that was never measured."""
+def _slowest_ms_before(config: Config, fitted: Fitted, threads: int, root: Path) -> float | None:
+    """What an invoke of the version before takes on this board: measured now where that is not known.
+
+    Infinity where that version cannot be loaded any more: then there is nothing to compare with.
+    """
     record = fitted.record
-    if record is None or record.phase != "probation" or record.previous is None:
+    if record is None or record.phase != "probation" or record.previous is None or config.model.budget_ms is not None:
         return None
     folder = versions(record.name, model_folders(root)).get(record.previous)
     if folder is None:
         return math.inf
     key = tuning.times_key(manifest.read(folder).files.get(MODEL, ""))
-    return min(tuning.times_ms(StateFolder(root).read("threads.json").get(key)).values(), default=math.inf)
+    known = tuning.times_ms(StateFolder(root).read("threads.json").get(key))
+    if threads in known:
+        return known[threads]
+    if known and config.model.threads is None:
+        return min(known.values())
+    try:
+        _, interpreter, _ = open_model(str(folder), threads, root)
+    except (ModelError, RunError, MemoryError) as error:
+        log.warning("it is not known how fast version %s is: %s", record.previous, error)
+        return math.inf
+    slowest_ms = median_invoke_ms(interpreter, stock.TIMED_INVOKES)
+    interpreter.close()
+    return slowest_ms
 
 
 def activations(

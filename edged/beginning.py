@@ -25,7 +25,7 @@ from edged.modelstore.manifest import FILE_NAME
 from edged.modelstore.store import AT, versions
 
 RECORD = "activation.json"
-"""In the device's folder."""
+"""In the device's folder; there also where there is nothing to choose from, so that it is known what is in use."""
 
 log = logging.getLogger("edged.model")
 
@@ -55,6 +55,12 @@ def on_probation(root: Path) -> Iterator[Record]:
             yield record
 
 
+def in_use(root: Path, device: str) -> frozenset[tuple[str, str]]:
+    """(name, version) of what a device runs, and of what would come back."""
+    record = activation.read(StateFolder(root / device).read(RECORD))
+    return frozenset() if record is None else frozenset((record.name, one) for one in (record.running, record.base))
+
+
 def fixed(name: str, root: Path) -> str | None:
     """Why a `[model] name` leaves no version to choose; None where it does."""
     if "/" in name or name.endswith(".tflite"):
@@ -75,10 +81,15 @@ def begin(asked: Outline, root: Path, trust: Trust, *, starts: bool) -> Begun:
     if asked.model is None:
         return Begun(None, None)
     name = asked.model.name
-    if asked.device is None or fixed(name, root) is not None:
+    if asked.device is None:
         return _open(asked, name, root, trust, None)
     folder = StateFolder(root / asked.device.name)
     kept = activation.read(folder.read(RECORD))
+    if fixed(name, root) is not None:
+        found = _open(asked, name, root, trust, None)
+        if starts and found.model is not None and not found.findings:
+            folder.write(RECORD, _only(found.model[2], kept).as_json())
+        return found
     record = _standing(name, kept, root, trust)
     if record is None:
         return _open(asked, name, root, trust, None)
@@ -96,6 +107,14 @@ def begin(asked: Outline, root: Path, trust: Trust, *, starts: bool) -> Begun:
             return found
         found = second
     return replace(found, warnings=(*warnings, *found.warnings))
+
+
+def _only(spec: ModelSpec, kept: Record | None) -> Record:
+    """The record where there is nothing to choose from: what runs is in use all the same."""
+    clock = SystemClock()
+    now = clock.label(clock.monotonic())
+    found = Record("settled", spec.name, spec.version, None, None, now)
+    return kept if kept is not None and replace(kept, since=now) == found else found
 
 
 def _standing(name: str, kept: Record | None, root: Path, trust: Trust) -> Record | None:

@@ -121,11 +121,11 @@ class Device:
     def run(self, on_turn: Callable[[Report], None] | None) -> None:
         """Runs the loop, then says what remains to be said."""
         self._wire()
+        memory.give_back_after_start()  # the duties may begin an errand, in a thread
         systemd = Systemd(self.clock)
         status = Status(self.pipeline, systemd.status)
         turns = self._turns(systemd.beat, status.turn, on_turn)
         self.outbox.close_open()
-        memory.give_back_after_start()
         self.vitals.begin()
         self.control.start()
         self.publisher.start()

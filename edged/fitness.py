@@ -54,7 +54,7 @@ def load(
         warn: takes each warning; nothing of it stops the daemon.
         root: the state root, `state_root()` where it is left out.
         lent: where the service that runs it has its credentials from.
-        starts: a daemon is to run it; left out, nothing is written.
+        starts: a daemon is to run it; left out, nothing is written but that a model was proven here (`proving`).
 
     Raises:
         ConfigError: every problem of the file and of what it names, one line each, in the file's order.
@@ -89,7 +89,7 @@ def examine(asked: Outline, root: Path | None = None, *, starts: bool = False) -
         starts: as of `load`.
     """
     root = root or state_root()
-    begun = begin(asked, root, trusted.trust(asked.model, root), starts=starts)
+    begun = begin(asked, root, trusted.trust(asked, root), starts=starts)
     findings = list(begun.findings)
     size_px = None
     try:

@@ -6,18 +6,19 @@ Law: the store is changed here and by nobody else: the daemon, too, comes here.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged import trial, trusted, tuning, usage
+from edged import trusted, tuning, usage
 from edged.beginning import on_probation
 from edged.config import Config
 from edged.core.errors import ModelError, RunError
 from edged.edges.state_folder import StateFolder, state_root
-from edged.models import model_folders, open_model
+from edged.models import check_rules, model_folders, open_model
 from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
 from edged.modelstore import load as load_package
 from edged.modelstore.installation import changing
@@ -69,7 +70,7 @@ class Keeper:
         self._config = config
         self._root = root or state_root()
         self._services = services or usage.services_of(self._root)
-        self.trust: Trust = trusted.trust(config.model if config else None, self._root)
+        self.trust: Trust = trusted.trust_of(config, self._root)
         self.store = self._root / "models"
         self.folders = model_folders(self._root)
 
@@ -124,8 +125,7 @@ class Keeper:
         """The package, every hash of it verified, and who signed it. Its age is for `use` and the start to judge.
 
         Args:
-            name: a name in the store, or a path. A name alone is the version that it stands for; where none is
-                allowed, the one that it would stand for if all were.
+            name: in the store, or a path. A name alone is the version that it stands for, or would if all were allowed.
 
         Raises:
             ModelError: something is not as it should be: a file, a signature that is not good, or under `require` one
@@ -164,15 +164,20 @@ class Keeper:
             RunError: that cannot be kept.
         """
         folder = self.judged(name, statement)
-        package = self.test(str(folder))
-        if self._config is not None and self._config.model.name == package.name:
-            trial.check_rules(self._config, package)
+        package = load_package(folder)
+        if self._config is not None and self.is_for(package):
+            check_rules(self._config, package)
+        prove(package, self._root)
         is_lowered = self.trust.is_lowered_by(folder, statement)
         with self._writing():
             self.choose(package.name, package.version)
             if is_lowered:
                 self.trust.accept(folder, lower=True)
         return package
+
+    def is_for(self, package: Package) -> bool:
+        """Whether the configuration names this model, and leaves open in which version."""
+        return self._config is not None and self._config.model.name == package.name
 
     def judged(self, name: str, statement: Path | None = None) -> Path:
         """The folder of a version that may be used; it was not yet looked into.
@@ -186,28 +191,35 @@ class Keeper:
         stem, at, _ = name.partition(AT)
         folder = find(name if at else f"{stem}{AT}{self.newest(stem)}", self.folders)
         if folder.parent == self.store and AT not in folder.name:
-            raise ModelError(
-                f"{folder}: is a folder that was put there by hand, and wins over all versions of its name; move it "
-                f"away and install it with: edged model add FOLDER"
-            )
+            problem = "is a folder that was put there by hand, and wins over all versions of its name"
+            raise ModelError(f"{folder}: {problem}; move it away and install it with: edged model add FOLDER")
         wrong = None if statement is None else self.trust.trouble_of_statement(folder, statement)
         if wrong is not None:  # under every policy, and also where none is needed: it is not what it was given for
             raise ModelError(wrong)
         self._heed(self.trust.trouble(folder, statement))
         return folder
 
-    def choose(self, name: str, version: str, *, running: str | None = None, instead_of: str | None = None) -> None:
+    def choose(
+        self,
+        name: str,
+        version: str,
+        *,
+        running: str | None = None,
+        instead_of: str | None = None,
+        ends: threading.Event | None = None,
+    ) -> None:
         """Has a name stand for a version; what it stood for until now is the previous one.
 
         Args:
             running: the previous one where nobody chose any; left out, what the name stands for.
             instead_of: nothing is done where the name stands for another version than this, or that, by now.
+            ends: see `changing`.
 
         Raises:
             ModelError: it stands for another one.
             OSError: it cannot be kept.
         """
-        with changing(self.store):
+        with changing(self.store, ends):
             standing = self.standing(name)
             if instead_of is not None and standing not in (instead_of, version):
                 raise ModelError(f"model {name}: {standing} was chosen meanwhile")
@@ -233,10 +245,8 @@ class Keeper:
         try:
             yield
         except OSError as error:
-            raise RunError(
-                f"{error.filename or self.store}: cannot be written ({error.strerror}); is there room, and is it this "
-                "user's? (sudo for the service's store)"
-            ) from None
+            place = f"{error.filename or self.store}: cannot be written ({error.strerror})"
+            raise RunError(f"{place}; is there room, and is it this user's? (sudo for the service's store)") from None
 
     def newest(self, name: str) -> str:
         """The newest version of a model that may be used.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edged.config import Config, outline, unknown_labels
+from edged.core.errors import ModelError
 from edged.core.types import ModelSpec
 from edged.edges.state_folder import state_root
 from edged.edges.tflite import Interpreter
@@ -34,3 +36,14 @@ def open_model(
     prove_once(package, root)
     interpreter = Interpreter(package.model_path, threads)
     return package, interpreter, fit(package, interpreter.input, interpreter.outputs)
+
+
+def check_rules(config: Config, package: Package) -> None:
+    """Refuses a model that lacks the label of a rule.
+
+    Raises:
+        ModelError: every such rule.
+    """
+    wrong = [f"rule {config.rules[int(key[1])].name}: {text}" for key, text in unknown_labels(outline(config), package)]
+    if wrong:
+        raise ModelError(f"model {package.name} {package.version} does not fit the rules: {'; '.join(wrong)}")

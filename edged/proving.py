@@ -203,7 +203,11 @@ def _check_difference(package: Package, spec: ModelSpec, cell: Cell) -> None:
 
 
 def _golden(package: Package) -> Iterator[Picture]:
-    """None where the package has none."""
+    """The golden pictures of a package; a package without any gives none.
+
+    Raises:
+        ModelError: what it promises cannot be read, names what is not there, or is too much.
+    """
     files = manifest.read(package.folder).files
     path = package.folder / GOLDEN
     if GOLDEN not in files:

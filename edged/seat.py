@@ -82,7 +82,7 @@ class Seat:
         if spare is not None:
             spare.interpreter.close()
             del spare
-            memory.give_back_after_start()
+            memory.give_back()
             self._vitals.begin()
 
     def _sit(self, occupant: Occupant, before: Occupant) -> None:

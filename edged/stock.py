@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edged import trial
 from edged.beginning import RECORD
 from edged.config import Config, resolve
 from edged.core import activation
@@ -26,13 +25,17 @@ from edged.edges import board
 from edged.edges.state_folder import StateFolder
 from edged.edges.tflite import Interpreter, TfliteClassifier, median_invoke_ms
 from edged.keeping import Keeper
+from edged.models import check_rules
 from edged.modelstore import Package, remembered
+from edged.modelstore import load as load_package
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
 from edged.ports import Clock
+from edged.proving import fit, prove
 from edged.tuning import choose_threads
 from edged.vitals import Vitals
 
+TIMED_INVOKES = 11
 LOAD_SHARE = 2.0
 """Of a model's file: what it takes in memory, with the weights as XNNPACK packs them and the arena."""
 SLACK = 1.5
@@ -94,7 +97,7 @@ class Stock:
         self._invoke_ms, self._vitals, self._clock = invoke_ms, vitals, clock
         self._store, self._folder = root / "models", StateFolder(root / config.device.name)
         self._seen: object = None
-        self._writing, self._is_left = threading.Lock(), False
+        self._writing, self._ends = threading.Lock(), threading.Event()
 
     def changed(self) -> bool:
         """Whether anything happened in the store since this was asked last: a name in it is new or gone."""
@@ -130,34 +133,39 @@ class Stock:
         return occupant
 
     def _load(self, folder: Path, slowest_ms: float | None, failing: contextlib.ExitStack) -> Occupant:
+        package = load_package(folder)
+        check_rules(self._config, package)
         try:
-            tried = trial.test(str(folder), 1, self._root)
+            prove(package, self._root)
+            interpreter, threads = self._open(package)
         except MemoryError:
             raise ModelError("there is not enough memory for it beside the one that runs") from None
         except RunError as error:
             raise ModelError(str(error)) from None
-        package, interpreter, threads = tried.package, tried.interpreter, self._config.model.threads
-        failing.callback(lambda: interpreter.close())
-        trial.check_rules(self._config, package)
-        if threads is None:
-            threads = choose_threads(
-                package, interpreter, self._config.camera.fps, StateFolder(self._root), is_quiet=False
-            )
-        invoke_ms = tried.invoke_ms
-        if threads != 1:
-            interpreter.close()
-            interpreter = Interpreter(package.model_path, threads)
-            invoke_ms = median_invoke_ms(interpreter, trial.TIMED_INVOKES)
-        regions, _ = resolve(self._config, tried.spec)
+        failing.callback(interpreter.close)
+        spec = fit(package, interpreter.input, interpreter.outputs)
+        regions, _ = resolve(self._config, spec)
         held_to = limits(self._config, len(regions), slowest_ms)
+        invoke_ms = median_invoke_ms(interpreter, TIMED_INVOKES)
         if invoke_ms > held_to.p95_ms:
             raise ModelError(
                 f"an invoke takes {invoke_ms:.3g} ms on this board, and there are {held_to.p95_ms:.3g} ms for one"
             )
         if (trouble := self._vitals.memory_trouble()) is not None:
             raise ModelError(trouble)
-        classifier = TfliteClassifier(interpreter, tried.spec, self._wanted, self._invoke_ms, package.scores_output)
-        return Occupant(package, interpreter, tried.spec, regions, threads, classifier, held_to)
+        classifier = TfliteClassifier(interpreter, spec, self._wanted, self._invoke_ms, package.scores_output)
+        return Occupant(package, interpreter, spec, regions, threads, classifier, held_to)
+
+    def _open(self, package: Package) -> tuple[Interpreter, int]:
+        """With the threads that it shall have."""
+        interpreter, threads = Interpreter(package.model_path, 1), self._config.model.threads
+        if threads is None:
+            fps = self._config.camera.fps
+            threads = choose_threads(package, interpreter, fps, StateFolder(self._root), is_quiet=False)
+        if threads != 1:
+            interpreter.close()
+            interpreter = Interpreter(package.model_path, threads)
+        return interpreter, threads
 
     def _check_room(self, folder: Path) -> None:
         """Both models are in memory until the probation is over."""
@@ -180,7 +188,7 @@ class Stock:
             if not self._folder.write(RECORD, record.as_json()):
                 raise ModelError("the state folder cannot be written, so there would be no way back; make room there")
             try:
-                keeper.choose(self._name, version, running=running, instead_of=standing)
+                keeper.choose(self._name, version, running=running, instead_of=standing, ends=self._ends)
             except (OSError, ModelError) as error:
                 self._folder.write(RECORD, before)
                 if isinstance(error, ModelError):
@@ -201,7 +209,7 @@ class Stock:
         with self._written():
             self._folder.write(RECORD, record.as_json())
             try:
-                self._keeper().choose(self._name, record.base, instead_of=record.version)
+                self._keeper().choose(self._name, record.base, instead_of=record.version, ends=self._ends)
             except ModelError:
                 pass  # somebody chose another one: that is followed
             except OSError as error:
@@ -215,8 +223,8 @@ class Stock:
 
     def leave(self) -> None:
         """The process ends by itself: a version that is on probation may try again."""
+        self._ends.set()  # who waits for another process to be done with the store gives up now
         with self._writing:
-            self._is_left = True
             record = activation.read(self._folder.read(RECORD))
             if record is not None and record.phase == "probation":
                 self._folder.write(RECORD, replace(record, is_left=True).as_json())
@@ -224,7 +232,7 @@ class Stock:
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
         with self._writing:
-            if self._is_left:
+            if self._ends.is_set():
                 raise ModelError("the process ends")
             yield
 

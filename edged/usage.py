@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged import trusted
-from edged.config import Config, ModelTable, read
+from edged.config import Config, ModelTable, Outline, outline, read
 from edged.core.errors import ConfigError, ModelError
 from edged.edges.state_folder import SYSTEM
 from edged.instances import ROOT, SERVICES
@@ -53,10 +53,10 @@ def uses(config: Config | None, services: Path | None, root: Path) -> Iterator[U
     Raises:
         ModelError: a service's configuration cannot be read at all, so that it is not known what it uses.
     """
-    for path, table in _tables(config, services):
-        folder = _stands_for(table, root)
-        if folder is not None:
-            yield Use(path, table.name, folder.resolve())
+    for path, asked in _outlines(config, services):
+        folder = _stands_for(asked, asked.model, root) if asked.model is not None else None
+        if asked.model is not None and folder is not None:
+            yield Use(path, asked.model.name, folder.resolve())
 
 
 def kept(config: Config | None, services: Path | None, root: Path) -> set[Path]:
@@ -68,9 +68,9 @@ def kept(config: Config | None, services: Path | None, root: Path) -> set[Path]:
         return {folder.resolve() for folder in packages(root / "models")}
 
 
-def _tables(config: Config | None, services: Path | None) -> Iterator[tuple[Path, ModelTable]]:
+def _outlines(config: Config | None, services: Path | None) -> Iterator[tuple[Path, Outline]]:
     if config is not None:
-        yield config.path, config.model
+        yield config.path, outline(config)
     for path in sorted(services.glob("edged*.toml")) if services is not None else ():
         is_services = path.name == "edged.toml" or path.name.startswith("edged@")
         if not is_services or (config is not None and path.resolve() == config.path.resolve()):
@@ -80,14 +80,12 @@ def _tables(config: Config | None, services: Path | None) -> Iterator[tuple[Path
         except ConfigError as error:
             raise ModelError(f"{error}; mend it or move it away: until then nobody knows which model it uses") from None
         # A mistake elsewhere in the file is mended some day, and its model is wanted then.
-        table = reading.outline.model if reading.config is None else reading.config.model
-        if table is not None:
-            yield path, table
+        yield path, reading.outline if reading.config is None else outline(reading.config)
 
 
-def _stands_for(table: ModelTable, root: Path) -> Path | None:
+def _stands_for(asked: Outline, table: ModelTable, root: Path) -> Path | None:
     folders = model_folders(root)
-    for judge in (trusted.trust(table, root).judge, None):  # none is allowed: then what it would be if all were
+    for judge in (trusted.trust(asked, root).judge, None):  # none is allowed: then what it would be if all were
         try:
             return find(table.name, folders, judge)
         except ModelError:

@@ -368,6 +368,12 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert {page for page in PAGES if page != README} <= linked
 
 
+def test_design_page_has_every_room_and_no_other() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b[a-z_]+\.py\b", page.partition("```mermaid")[2].partition("```")[0]))
+    assert named == {path.name for path in (ROOT / "edged").glob("[a-z]*.py")}
+
+
 def test_glossary_has_every_noun_of_the_core() -> None:
     tree = ast.parse(inspect.getsource(types))
     nouns = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}

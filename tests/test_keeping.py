@@ -330,7 +330,7 @@ def test_the_daemon_refuses_what_is_not_signed_and_what_expired(tmp_path, root, 
         app.fit(config(), root)
     signature.sign_folder(folder, key[0])
     assert app.fit(config(), root).package.version == "2.0.0"
-    over = trusted.trust(config().model, root)
+    over = trusted.trust_of(config(), root)
     assert over.today is None or over.today >= datetime.date(2026, 1, 1)
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
+import os
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from edged import stock
+from edged import activating, stock
 from edged.config import load as load_config
 from edged.core import activation
 from edged.core.activation import Record
@@ -17,7 +23,7 @@ from edged.modelstore import remembered
 from edged.stock import Stock
 from tests import versions
 from tests.daemon import write_config
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, until
 from tests.scenes import flat, write_picture
 
 RULES = [{"label": "circle"}, {"label": "round", "name": "ring"}]
@@ -98,6 +104,19 @@ def test_what_is_slower_than_its_budget_is_refused(place):
     refused(place, "2.0.0", r"there are 0\.01 ms for one")
 
 
+def test_the_rules_are_asked_before_anything_of_it_runs(place):
+    def broken(told):
+        told["inputs"][0]["top"][0]["score"] = 0.0
+
+    def renamed(text):
+        return text.replace("circle", "disc")
+
+    versions.put(place.root, place.root.parent / "made", "4.0.0", golden=broken, labels=renamed, text=renamed)
+    refused(place, "4.0.0", "does not fit the rules: rule circle")
+    with pytest.raises(ModelError, match="does not fit the rules"):
+        Keeper(place.config, place.root).use(f"{versions.NAME}@4.0.0")
+
+
 def test_what_is_not_there_is_refused(place):
     refused(place, "9.0.0", "there is no version")
 
@@ -151,6 +170,32 @@ def test_a_clean_end_is_written_down_and_nothing_afterwards(place):
     assert (place.record.phase, place.record.is_left) == ("probation", True)
 
 
+@pytest.mark.timeout(60)
+def test_an_end_waits_for_nobody_who_is_at_work_in_the_store(place):
+    before = place.record
+    descriptor = os.open(place.root / "models", os.O_RDONLY)
+    refusals = []
+
+    def prepare():
+        with pytest.raises(ModelError) as error:
+            place.stock.prepare("2.0.0", "1.0.0", None)
+        refusals.append(str(error.value))
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        at_work = threading.Thread(target=prepare, daemon=True)
+        at_work.start()
+        until(lambda: place.record.phase == "probation")
+        ending = threading.Thread(target=place.stock.leave, daemon=True)
+        ending.start()
+        until(lambda: not ending.is_alive())
+    finally:
+        os.close(descriptor)
+    at_work.join()
+    assert "the model store cannot be written" in refusals[0]
+    assert (place.chosen, place.record) == (("1.0.0", None), before)
+
+
 def test_what_there_is(place):
     assert place.stock.changed()
     assert not place.stock.changed()
@@ -162,6 +207,17 @@ def test_what_there_is(place):
     assert place.stock.look() == stock.Choices("2.0.0", "2.0.0")
     remembered.remember(place.root / "models", versions.NAME, "8.0.0")
     assert place.stock.look().chosen is None, "what is not there is no choice"
+
+
+def test_a_start_measures_how_fast_the_version_before_is(place):
+    record = Record("probation", versions.NAME, "3.0.0", "2.0.0", None, FakeClock().label(0.0))
+    fitted = SimpleNamespace(package=None, spec=None, regions=(1,) * 100_000, record=record)
+    found = activating.occupant(place.config, fitted, None, 1, None, place.root)
+    assert 1e-3 < found.limits.p95_ms < 1e4, "there is no time left by the frame rate"
+    gone = SimpleNamespace(**vars(fitted) | {"record": replace(record, previous="9.0.0")})
+    assert activating.occupant(place.config, gone, None, 1, None, place.root).limits.p95_ms == math.inf
+    settled = SimpleNamespace(**vars(fitted) | {"record": place.settled("3.0.0")})
+    assert activating.occupant(place.config, settled, None, 1, None, place.root).limits.p95_ms == pytest.approx(1e-3)
 
 
 def test_a_board_that_is_too_slow_for_its_frame_rate_takes_what_is_not_much_slower(place):

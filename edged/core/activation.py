@@ -206,6 +206,10 @@ class Activation:
         """It is not fit to take over."""
         self._fail("refused", reason, now)
 
+    def put_back(self) -> None:
+        """The store's choice is no longer the version that failed: whoever chooses it again wants it tried again."""
+        self._declined = None
+
     def roll_back(self, reason: str, now: WallTime) -> None:
         """It did not do well."""
         self._fail("rolled_back", reason, now)
@@ -231,10 +235,10 @@ class Activation:
         return None
 
     def has_stood(self, signs: Signs) -> bool:
-        """Whether the probation is over and the version has done something in it."""
+        """Whether the probation is over: its time, and enough invokes to say how long they take."""
         if self._limits is None or self.record.phase != "probation":
             return False
-        return self._passed_s >= self._limits.seconds and signs.invokes > 0
+        return self._passed_s >= self._limits.seconds and signs.invokes >= INVOKES
 
     def _fail(self, phase: Phase, reason: str, now: WallTime) -> None:
         self.record = failed(self.record, phase, reason, now)

@@ -47,7 +47,7 @@ def _count(config: Config) -> str:
 def fitness(subject: Subject, config: Config) -> Iterator[Finding]:
     """Whether the model is whole, how fast it runs here, and whether the rules fit it."""
     root = _store(subject)
-    trust = trusted.trust(config.model, root)
+    trust = trusted.trust_of(config, root)
     try:
         package, interpreter, spec = app.open_model(config.model.name, 1, root, trust)
     except (ModelError, RunError) as error:

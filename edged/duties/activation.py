@@ -89,7 +89,7 @@ class Activations(Generic[P]):
         if self.record.phase == "probation":
             self._watch(now_s)
         if self._fixed is None and self._store.changed():
-            self._errands.add("model store", self._store.look, self._looked)
+            self._look()
         self._follow()
 
     def ask(self, what: UseModel | Install) -> Refusal | None:
@@ -210,7 +210,13 @@ class Activations(Generic[P]):
         if isinstance(found, EdgedError):
             log.warning("%s", found)
         elif found is not None and found.is_put_back:
-            self._choices = Choices(found.base, self._choices.newest)
+            # What the store's choice is now is not known here: somebody may have made another one meanwhile.
+            self._choices = Choices(None, self._choices.newest)
+            self._activation.put_back()
+            self._look()
+
+    def _look(self) -> None:
+        self._errands.add("model store", self._store.look, self._looked)
 
     def _complain(self) -> None:
         record, now_s = self.record, self._clock.monotonic()

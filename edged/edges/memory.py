@@ -28,17 +28,25 @@ def forbid_core_dumps() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def give_back() -> None:
+    """Gives memory that was freed back to the system: from any thread, at any time (malloc_trim(3))."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 def give_back_after_start() -> None:
-    """Frees what the imports and the loading of the model left behind.
+    """Frees what the imports and the loading of the model left behind, while no other thread is at work.
+
+    Another thread could map something else where a file was when /proc was read, and lose it.
 
     The start reads most of every library and of the model once; the loop needs a small part of them, and not the model
     file at all, of which XNNPACK has packed the weights into memory of its own. Pages that are as they are in their
     file are given back; one that is wanted after all is read once more (madvise(2), MADV_DONTNEED).
     """
-    gc.collect()
+    give_back()
     libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
     for begin, end in clean_mappings():
         libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
 

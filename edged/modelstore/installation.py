@@ -21,6 +21,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ UNFINISHED = (".active.json-", ".trust.json-")
 MAX_VERSIONS = 5
 """How many versions of a name are kept; the active, the previous one and those in use are always among them."""
 CHUNK_BYTES = 1 << 20
+RETRY_S = 0.1
 IMMUTABLE = 0o444
 
 
@@ -86,16 +88,19 @@ def remove(folder: Path) -> None:
 
 
 @contextmanager
-def changing(store: Path) -> Iterator[None]:
+def changing(store: Path, ends: threading.Event | None = None) -> Iterator[None]:
     """Alone with the store, which is tidied before and after: nothing is left of what was interrupted.
 
+    Args:
+        ends: waiting for whoever changes the store now is over when it is set; left out, it lasts as long as it takes.
+
     Raises:
-        OSError: the store cannot be written.
+        OSError: the store cannot be written, or waiting is over.
     """
     durable.make_folder(store / OBJECTS)
     descriptor = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, ends)
         _tidy(store)
         try:
             yield
@@ -103,6 +108,20 @@ def changing(store: Path) -> Iterator[None]:
             _tidy(store)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, ends: threading.Event | None) -> None:
+    if ends is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if ends.wait(RETRY_S):
+                raise
+        else:
+            return
 
 
 def _tidy(store: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -37,12 +37,14 @@ class Trust:
         keys: names of the trusted public keys, by the key.
         store: where `trust.json` and the remembered versions are.
         today: for `expires`; None where no time server has set the clock, and nothing is judged by it then.
+        in_use: (name, version) of what runs already, and goes on whatever its age.
     """
 
     policy: Policy = "off"
     keys: Mapping[str, str] = field(default_factory=dict)
     store: Path | None = None
     today: datetime.date | None = None
+    in_use: Collection[tuple[str, str]] = ()
 
     def judge(self, folder: Path) -> None:
         """Refuses a model folder, for `store.find`.
@@ -132,6 +134,8 @@ class Trust:
         return None
 
     def _age_trouble(self, folder: Path, told: Manifest, key: str, statement: Path | None) -> str | None:
+        if (told.name, told.version) in self.in_use:
+            return None
         choice = remembered.read(self.store).get(told.name) if self.store is not None else None
         if choice is None or folder.parent != self.store or folder.name != f"{told.name}{AT}{told.version}":
             choice = remembered.Choice("")

@@ -55,7 +55,7 @@ class Errands:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[str, Callable[[], Any], Callable[[Any], object]]] = []
-        self.ended = False
+        self.ended = self.is_busy = False
 
     @property
     def idle(self) -> bool:
@@ -65,7 +65,7 @@ class Errands:
         self.waiting.append((name, work, done))
 
     def turn(self) -> None:
-        if self.waiting:
+        if self.waiting and not self.is_busy:
             _, work, done = self.waiting.pop(0)
             try:
                 found = work()
@@ -301,6 +301,39 @@ def test_an_unfit_version_is_refused_and_the_choice_put_back() -> None:
     device.turn(4)
     assert device.phase == ("probation", "2")
     assert device.open() == {}
+
+
+def test_a_choice_that_is_made_while_another_version_is_prepared_is_not_lost() -> None:
+    """It is seen before the failure is written down, and nothing changes in the store afterwards."""
+    device = Device()
+    device.store.unfit["2"] = "it is damaged"
+    device.store.disk.chosen = "2"
+    device.turn(2)
+    assert device.phase == ("preparing", "1")
+    device.errands.is_busy = True
+    device.store.disk.chosen = "3"
+    device.turn(2)
+    device.errands.is_busy = False
+    device.turn(8)
+    assert device.phase == ("probation", "3")
+
+
+def test_a_version_that_is_chosen_again_before_the_store_is_looked_at_is_tried_again() -> None:
+    device = Device()
+    device.store.unfit["2"] = "it is damaged"
+    device.store.disk.chosen = "2"
+    put_back = device.store.put_back
+
+    def put_back_and_choose(record: Record) -> Record:
+        found = put_back(record)
+        device.store.disk.chosen = "2"
+        device.store.unfit.clear()
+        device.store.put_back = put_back  # type: ignore[method-assign]
+        return found
+
+    device.store.put_back = put_back_and_choose  # type: ignore[method-assign]
+    device.turn(10)
+    assert device.phase == ("probation", "2")
 
 
 def test_a_choice_that_cannot_be_put_back_is_not_tried_again_and_again() -> None:

@@ -273,7 +273,8 @@ def test_a_model_by_its_path_leaves_no_choice(place):
     with Daemon(place.config, place.state):
         place.listener.wait_state("test/pipeline", "running")
         assert "names the path of a model" in place.ask("1.0.0")["error"]
-        assert not (place.state / "test" / "activation.json").exists()
+        kept = json.loads((place.state / "test" / "activation.json").read_text())
+        assert (kept["phase"], kept["version"]) == ("settled", "1.0.0"), "it is known what is in use"
 
 
 def test_killed_at_random_moments_the_old_or_the_new_version_runs_and_nothing_else(tmp_path, mosquitto):

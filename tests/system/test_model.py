@@ -8,7 +8,9 @@ import shutil
 import pytest
 
 from edged.modelstore import bundled
-from tests.daemon import edged
+from tests import versions
+from tests.daemon import edged, write_config
+from tests.scenes import flat, write_picture
 
 SHAPES = bundled() / "shapes-int8"
 
@@ -52,6 +54,25 @@ def test_a_model_is_signed_installed_chosen_listed_and_removed(tmp_path):
     assert shapes["signed_by"] == f"unknown key {key}"
     assert edged("model", "list", state=state).stdout.count("\n*  ") == 2
     assert edged("model", "remove", "shapes-int8", state=state).stdout == "removed shapes-int8@1.0.0\n"
+
+
+@pytest.mark.parametrize(("model", "follows"), [("shapes-int8", True), ("shapes-int8@1.0.0", False)])
+def test_use_promises_that_a_daemon_follows_only_where_it_does(tmp_path, model, follows):
+    write_picture(tmp_path / "a.png", flat(90))
+    config = write_config(tmp_path / "e.toml", f"file:{tmp_path / 'a.png'}", 1883, "p", [{"label": "circle"}])
+    config.write_text(config.read_text().replace('name = "shapes-int8"', f'name = "{model}"'))
+    state = tmp_path / "state"
+    versions.put(state, tmp_path / "made", "2.0.0")
+    done = edged("model", "use", "--config", config, "shapes-int8@2.0.0", state=state)
+    assert done.stdout.startswith("model shapes-int8 is version 2.0.0 from now on"), done.stderr
+    assert ("a running edged tries it" in done.stdout) == follows
+
+
+@pytest.mark.parametrize("path", ["./shapes", "/tmp/a/model.tflite", "model.tflite"])
+def test_use_takes_no_path(tmp_path, path):
+    done = edged("model", "use", path, state=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"expected NAME or NAME@VERSION, found the path {path!r}" in done.stderr
 
 
 def test_what_cannot_be_used_is_one_sentence_and_78(tmp_path):

@@ -40,26 +40,36 @@ def pull(
     """
     folder = keeper.store / FOLDER
     with _alone(folder):
-        _forget(folder, {_part(folder, file) for file in entry.files.values()})
-        _check_room(folder, entry)
-        for name, file in entry.files.items():
-            part = _part(folder, file)
-            if not os.access(part, os.W_OK):
-                part.unlink(missing_ok=True)  # another user's, who began it; the folder's owner may take it away
-            https.fetch(file.urls, file.sha256, file.size_bytes, part, partial(_tell, progress, name, file.size_bytes))
-        package = folder / entry.name
-        for name, file in entry.files.items():
-            (package / name).parent.mkdir(parents=True, exist_ok=True)
-            installation.link(_part(folder, file), package / name)
-        catalogue.complete(entry, package)
-        told = manifest.read(package)
-        if (told.name, told.version) != (entry.name, entry.version):
-            raise ModelError(
-                f"{entry.name}: its manifest says {told.name} {told.version}, and the catalogue {entry.name} "
-                f"{entry.version}; correct the catalogue"
-            )
-        installed = keeper.add(package)
-        _forget(folder, set())
+        try:
+            return _pulled(keeper, entry, folder, progress)
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or folder}: cannot be written ({error.strerror}); is there room?"
+            ) from None
+
+
+def _pulled(keeper: Keeper, entry: catalogue.Entry, folder: Path, progress: Callable[[str, int, int], None]) -> Path:
+    _forget(folder, {_part(folder, file) for file in entry.files.values()})
+    _check_room(folder, entry)
+    for name, file in entry.files.items():
+        part = _part(folder, file)
+        if part.is_symlink() or not os.access(part, os.W_OK):
+            part.unlink(missing_ok=True)  # another user's, who began it; the folder's owner may take it away
+        https.fetch(file.urls, file.sha256, file.size_bytes, part, partial(_tell, progress, name, file.size_bytes))
+    package = folder / entry.name
+    package.mkdir()
+    for name, file in entry.files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        installation.link(_part(folder, file), package / name)
+    catalogue.complete(entry, package)
+    told = manifest.read(package)
+    if (told.name, told.version) != (entry.name, entry.version):
+        raise ModelError(
+            f"{entry.name}: its manifest says {told.name} {told.version}, and the catalogue {entry.name} "
+            f"{entry.version}; correct the catalogue"
+        )
+    installed = keeper.add(package)
+    _forget(folder, set())
     return installed
 
 
@@ -89,7 +99,7 @@ def _part(folder: Path, file: catalogue.FileTable) -> Path:
 
 def _forget(folder: Path, but: set[Path]) -> None:
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path not in but:
             path.unlink()
@@ -97,7 +107,7 @@ def _forget(folder: Path, but: set[Path]) -> None:
 
 def _check_room(folder: Path, entry: catalogue.Entry) -> None:
     """Each file is there twice for a moment: as it came, and as an object of the store."""
-    needed = 2 * entry.size_bytes + SPARE_BYTES - sum(path.stat().st_size for path in folder.iterdir())
+    needed = 2 * entry.size_bytes + SPARE_BYTES - sum(path.lstat().st_size for path in folder.iterdir())
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(

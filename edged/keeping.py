@@ -6,7 +6,7 @@ Law: the store is changed here and by nobody else: the daemon, too, comes here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from edged.modelstore import load as load_package
 from edged.modelstore.installation import changing
 from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
-from edged.proving import prove
+from edged.proving import prove, proven_ms
 
 log = logging.getLogger("edged")
 
@@ -35,7 +35,8 @@ class Listed:
     Attributes:
         size_bytes: of all files that its manifest names.
         signed_by: as `Trust.signed_by` says it.
-        invoke_ms: as it was measured on this board, by the number of threads.
+        invoke_ms: as it was measured on this board, by the number of threads: when the threads were chosen, or else
+            when it was tested.
         active: whether this is the version that the model's name stands for.
         trouble: why it cannot be used; what is not known then is None.
     """
@@ -75,7 +76,7 @@ class Keeper:
 
     def listed(self) -> Iterator[Listed]:
         """All versions of all models, the newest of a name first."""
-        times = StateFolder(self._root).read("threads.json")
+        times, proven = StateFolder(self._root).read("threads.json"), proven_ms(self._root)
         for name in available(self.folders):
             try:
                 active: Path | None = find(name, self.folders, self.trust.judge)
@@ -86,13 +87,17 @@ class Keeper:
             except ModelError as error:
                 yield Listed(name, None, None, None, None, {}, False, "", str(error))
                 continue
-            yield from (self._one(name, folder, folder == active, times) for folder in folders)
+            yield from (self._one(name, folder, folder == active, times, proven) for folder in folders)
 
-    def _one(self, name: str, folder: Path, active: bool, times: dict[str, Any]) -> Listed:
+    def _one(
+        self, name: str, folder: Path, active: bool, times: Mapping[str, Any], proven: Mapping[str, float]
+    ) -> Listed:
         try:
             told = manifest.read(folder)
             size_bytes = sum((folder / file).stat().st_size for file in told.files)
-            measured = tuning.times_ms(times.get(tuning.times_key(told.files[MODEL])))
+            sha256 = told.files[MODEL]
+            measured = {1: proven[sha256]} if sha256 in proven else {}
+            measured |= tuning.times_ms(times.get(tuning.times_key(sha256)))
         except (ModelError, KeyError, OSError) as error:
             sentence = str(error) if isinstance(error, ModelError) else f"{folder}: its files are not complete"
             return Listed(name, None, None, None, None, {}, active, str(folder), sentence)
@@ -279,9 +284,9 @@ class Keeper:
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
         with self._writing():
-            if not at and choices.pop(stem, None) is not None:
+            if not at and stem in choices:
                 with changing(self.store):
-                    remembered.write(self.store, choices)
+                    remembered.forget(self.store, stem)
             for path in going:
                 remove(path)
         return going

@@ -9,51 +9,22 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from edged import trusted, tuning, usage
+from edged import inventory, trusted, usage
 from edged.beginning import on_probation
 from edged.config import Config
 from edged.core.errors import ModelError, RunError
-from edged.edges.state_folder import StateFolder, state_root
+from edged.edges.state_folder import state_root
+from edged.inventory import Listed
 from edged.models import check_rules, model_folders, open_model
-from edged.modelstore import Package, Trust, available, find, install, manifest, remembered, remove, signature
+from edged.modelstore import Package, Trust, find, install, remembered, remove, signature
 from edged.modelstore import load as load_package
 from edged.modelstore.installation import changing
-from edged.modelstore.package import MODEL
 from edged.modelstore.store import AT, versions
 from edged.proving import prove
 
 log = logging.getLogger("edged")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One version of a model.
-
-    Attributes:
-        size_bytes: of all files that its manifest names.
-        signed_by: as `Trust.signed_by` says it.
-        invoke_ms: as it was measured on this board, by the number of threads.
-        active: whether this is the version that the model's name stands for.
-        trouble: why it cannot be used; what is not known then is None.
-    """
-
-    name: str
-    version: str | None
-    size_bytes: int | None
-    licence: str | None
-    signed_by: str | None
-    invoke_ms: dict[int, float]
-    active: bool
-    folder: str
-    trouble: str | None
-
-    def as_object(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
 
 
 class Keeper:
@@ -76,38 +47,7 @@ class Keeper:
 
     def listed(self) -> Iterator[Listed]:
         """All versions of all models, the newest of a name first."""
-        times = StateFolder(self._root).read("threads.json")
-        for name in available(self.folders):
-            try:
-                active: Path | None = find(name, self.folders, self.trust.judge)
-            except ModelError:
-                active = None
-            try:
-                folders = versions(name, self.folders).values()
-            except ModelError as error:
-                yield Listed(name, None, None, None, None, {}, False, "", str(error))
-                continue
-            yield from (self._one(name, folder, folder == active, times) for folder in folders)
-
-    def _one(self, name: str, folder: Path, active: bool, times: dict[str, Any]) -> Listed:
-        try:
-            told = manifest.read(folder)
-            size_bytes = sum((folder / file).stat().st_size for file in told.files)
-            measured = tuning.times_ms(times.get(tuning.times_key(told.files[MODEL])))
-        except (ModelError, KeyError, OSError) as error:
-            sentence = str(error) if isinstance(error, ModelError) else f"{folder}: its files are not complete"
-            return Listed(name, None, None, None, None, {}, active, str(folder), sentence)
-        return Listed(
-            name,
-            told.version,
-            size_bytes,
-            told.licence,
-            self.trust.signed_by(folder),
-            measured,
-            active,
-            str(folder),
-            self.trust.trouble(folder) if self.trust.policy != "off" else None,
-        )
+        return inventory.listed(self._root, self.trust)
 
     def add(self, folder: Path) -> Path:
         """Installs a model folder, once it is known that it works and whose it is. Its age is for `use` to judge.
@@ -289,9 +229,9 @@ class Keeper:
         if at and stem in choices and name == f"{stem}{AT}{choices[stem].version}":
             raise ModelError(f"model {name} is in use; use another version first: edged model use NAME@VERSION")
         with self._writing():
-            if not at and choices.pop(stem, None) is not None:
+            if not at and stem in choices:
                 with changing(self.store):
-                    remembered.write(self.store, choices)
+                    remembered.forget(self.store, stem)
             for path in going:
                 remove(path)
         return going

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def prove(package: Package, root: Path | None = None) -> Proof:
         for _ in range(INVOKES):
             cell.invoke()
         invoke_ms = float(np.median(cell.times_ms[-INVOKES + 1 :]))
-    _remember(package, root)
+    _remember(package, root, invoke_ms)
     return Proof(spec, invoke_ms, len(pictures))
 
 
@@ -98,7 +99,7 @@ def prove_once(package: Package, root: Path | None = None) -> None:
         ModelError: it cannot be loaded.
         RunError: it could not be tried, which says nothing about the model.
     """
-    if package.folder.parent == bundled() or _kept(root).get(package.sha256) == _here():
+    if package.folder.parent == bundled() or package.sha256 in _kept(root):
         return
     with _cell(package) as cell:
         fit(package, cell.input, cell.outputs)
@@ -241,12 +242,20 @@ def _here() -> str:
     return f"{RUNTIME} {board.model_name()}"
 
 
-def _kept(root: Path | None) -> dict[str, object]:
-    return StateFolder(root or state_root()).read(KEPT)
+def proven_ms(root: Path | None = None) -> dict[str, float]:
+    """What an inference with one thread took when `prove` measured it here: milliseconds, by the hash of the file."""
+    times = ((sha256, one.get("invoke_ms")) for sha256, one in _kept(root).items())
+    return {sha256: ms for sha256, ms in times if isinstance(ms, float) and 0 < ms < math.inf}
 
 
-def _remember(package: Package, root: Path | None) -> None:
+def _kept(root: Path | None) -> dict[str, dict[str, Any]]:
+    """What was proven on this board, the newest last."""
+    kept, here = StateFolder(root or state_root()).read(KEPT), _here()
+    return {sha256: one for sha256, one in kept.items() if isinstance(one, dict) and one.get("on") == here}
+
+
+def _remember(package: Package, root: Path | None, invoke_ms: float | None = None) -> None:
     """A disk that cannot note it is no reason to stop: then it is tried again at the next start."""
-    kept = {sha256: here for sha256, here in _kept(root).items() if sha256 != package.sha256 and here == _here()}
-    newest = dict(list(kept.items())[-MAX_KEPT + 1 :])
-    StateFolder(root or state_root()).write(KEPT, {**newest, package.sha256: _here()})
+    others = [(sha256, one) for sha256, one in _kept(root).items() if sha256 != package.sha256]
+    told = {"on": _here(), "invoke_ms": None if invoke_ms is None else round(invoke_ms, 3)}
+    StateFolder(root or state_root()).write(KEPT, {**dict(others[-MAX_KEPT + 1 :]), package.sha256: told})

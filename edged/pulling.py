@@ -39,25 +39,37 @@ def pull(
         RunError: it does not come, or there is no room for it.
     """
     folder = keeper.store / FOLDER
-    with _alone(folder), _passing(folder / entry.name) as package:
-        _forget(folder, {_part(folder, file) for file in entry.files.values()})
-        coming = _beyond_the_store(entry, keeper.store, package)
-        _check_room(folder, entry.name, coming.values())
-        for name, file in entry.files.items():
-            if name in coming:
-                _fetch(file, _part(folder, file), partial(progress, name))
-                installation.link(_part(folder, file), package / name)
-            else:
-                progress(name, file.size_bytes, file.size_bytes)
-        catalogue.complete(entry, package)
-        told = manifest.read(package)
-        if (told.name, told.version) != (entry.name, entry.version):
-            raise ModelError(
-                f"{entry.name}: its manifest says {told.name} {told.version}, and the catalogue {entry.name} "
-                f"{entry.version}; correct the catalogue"
-            )
-        installed = keeper.add(package)
-        _forget(folder, set())
+    with _alone(folder):
+        try:
+            with _passing(folder / entry.name) as package:
+                return _pulled(keeper, entry, package, progress)
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or folder}: cannot be written ({error.strerror}); is there room?"
+            ) from None
+
+
+def _pulled(keeper: Keeper, entry: catalogue.Entry, package: Path, progress: Callable[[str, int, int], None]) -> Path:
+    folder = package.parent
+    _forget(folder, {_part(folder, file) for file in entry.files.values()})
+    package.mkdir()
+    coming = _beyond_the_store(entry, keeper.store, package)
+    _check_room(folder, entry.name, coming.values())
+    for name, file in entry.files.items():
+        if name in coming:
+            _fetch(file, _part(folder, file), partial(progress, name))
+            installation.link(_part(folder, file), package / name)
+        else:
+            progress(name, file.size_bytes, file.size_bytes)
+    catalogue.complete(entry, package)
+    told = manifest.read(package)
+    if (told.name, told.version) != (entry.name, entry.version):
+        raise ModelError(
+            f"{entry.name}: its manifest says {told.name} {told.version}, and the catalogue {entry.name} "
+            f"{entry.version}; correct the catalogue"
+        )
+    installed = keeper.add(package)
+    _forget(folder, set())
     return installed
 
 
@@ -73,7 +85,7 @@ def _beyond_the_store(entry: catalogue.Entry, store: Path, package: Path) -> dic
 
 
 def _fetch(file: catalogue.FileTable, part: Path, progress: Callable[[int, int], None]) -> None:
-    if not os.access(part, os.W_OK):
+    if part.is_symlink() or not os.access(part, os.W_OK):
         part.unlink(missing_ok=True)  # another user's, who began it; the folder's owner may take it away
     https.fetch(file.urls, file.sha256, file.size_bytes, part, lambda have_bytes: progress(have_bytes, file.size_bytes))
 
@@ -108,7 +120,7 @@ def _part(folder: Path, file: catalogue.FileTable) -> Path:
 
 def _forget(folder: Path, but: set[Path]) -> None:
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path not in but:
             path.unlink()
@@ -116,7 +128,7 @@ def _forget(folder: Path, but: set[Path]) -> None:
 
 def _check_room(folder: Path, name: str, coming: Collection[catalogue.FileTable]) -> None:
     """Each file that comes is there twice for a moment: as it came, and as an object of the store."""
-    have = sum(part.stat().st_size for part in {_part(folder, file) for file in coming} if part.exists())
+    have = sum(path.lstat().st_size for path in {_part(folder, file) for file in coming} & set(folder.iterdir()))
     needed = 2 * sum(file.size_bytes for file in coming) + SPARE_BYTES - have
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from edged import app, trusted, usage
 from edged.config import load as load_config
 from edged.core.errors import ConfigError, ModelError, RunError
 from edged.keeping import Keeper
-from edged.modelstore import available, bundled, manifest, remembered, signature, trust
+from edged.modelstore import available, bundled, install, manifest, remembered, signature, trust
+from edged.modelstore.installation import changing
 from edged.modelstore.store import versions
+from tests import model_folders
 from tests.conftest import EMULATED
 from tests.scenes import flat, write_picture
 
@@ -97,6 +100,10 @@ def test_what_is_listed(tmp_path, root):
     keeper = Keeper(None, root)
     keeper.add(shapes(tmp_path / "a"))
     package, interpreter, _ = app.open_model("shapes-int8@2.0.0", 1, root)
+    tested = next(one for one in keeper.listed() if one.version == "2.0.0").invoke_ms
+    assert list(tested) == [1]
+    assert tested[1] > 0
+    assert not (root / "threads.json").exists()  # what the daemon's threads are chosen by is measured by itself
     app.choose_threads(package, interpreter, 1.0, app.StateFolder(root))
     (root / "models" / "broken").mkdir()
     (root / "models" / "broken" / "model.toml").write_text("schema = 9")
@@ -109,7 +116,7 @@ def test_what_is_listed(tmp_path, root):
     assert list(new.invoke_ms) == [1]
     (root / "threads.json").write_text(json.dumps({app.times_key(package.sha256): {"1": "fast", "2": 3}}))
     again = next(one for one in keeper.listed() if one.version == "2.0.0")
-    assert again.invoke_ms == {2: 3.0}
+    assert again.invoke_ms == {**tested, 2: 3.0}
     assert (new.licence, new.signed_by, new.trouble) == (package.licence, None, None)
     assert "schema" in str(listed["broken", None].trouble)
 
@@ -525,3 +532,24 @@ def test_a_folder_by_hand_is_told_to_whoever_chooses_a_version(tmp_path, root):
     with pytest.raises(ModelError, match="was put there by hand"):
         Keeper(None, root).use("mine")
     assert running(root, "mine") == "2.0.0"
+
+
+def test_what_is_removed_takes_no_other_choice_along(tmp_path, root):
+    store, keeper = root / "models", Keeper(None, root)
+    source = model_folders.make(tmp_path / "tiny")
+    for _ in range(10):
+        install(source, store)
+        remembered.write(store, {"tiny": remembered.Choice("1.0.0")})
+        start = threading.Barrier(2)
+
+        def choose(start=start):
+            start.wait()
+            with changing(store):
+                remembered.remember(store, "other", "1.0.0")
+
+        thread = threading.Thread(target=choose)
+        thread.start()
+        start.wait()
+        keeper.remove("tiny")
+        thread.join()
+        assert remembered.read(store) == {"other": remembered.Choice("1.0.0")}

@@ -22,7 +22,7 @@ COMPOSITION = (
     *("edged.app", "edged.fitness", "edged.device", "edged.parts", "edged.vitals", "edged.printing"),
     *("edged.bench", "edged.silent_loop", "edged.demo", "edged.watching", "edged.listing"),
     *("edged.doctor", "edged.instances", "edged.keeping", "edged.proving", "edged.pulling", "edged.trusted"),
-    *("edged.usage", "edged.fitted", "edged.models", "edged.tuning", "edged.trial", "edged.adopting"),
+    *("edged.usage", "edged.fitted", "edged.models", "edged.tuning", "edged.inventory", "edged.adopting"),
     *("edged.beginning", "edged.stock", "edged.seat", "edged.activating"),
 )
 

@@ -13,7 +13,7 @@ from edged.core.errors import ConfigError, ModelError
 from edged.edges.tflite import RUNTIME
 from edged.keeping import Keeper
 from edged.modelstore import bundled, load
-from edged.proving import prove, prove_once
+from edged.proving import prove, prove_once, proven_ms
 from tests import hostile
 from tests.daemon import write_config
 from tests.drawn import story_clip
@@ -48,6 +48,17 @@ def test_a_proof_tells_what_was_found(root, folder):
     found = prove(load(folder), root)
     assert (found.spec.labels, found.pictures) == (load(folder).labels, 6)
     assert found.invoke_ms > 0
+    assert proven_ms(root) == {load(folder).sha256: round(found.invoke_ms, 3)}
+
+
+@pytest.mark.parametrize("ms", [None, "fast", -1, float("nan"), float("inf"), True, [1]])
+def test_a_time_that_makes_no_sense_is_none(root, folder, ms):
+    sha256 = load(folder).sha256
+    prove(load(folder), root)
+    (root / "proven.json").write_text(json.dumps({sha256: {**kept(root)[sha256], "invoke_ms": ms}, "x": 3}))
+    assert proven_ms(root) == {}
+    (root / "proven.json").write_text(json.dumps({sha256: {"on": "another board", "invoke_ms": 2}}))
+    assert proven_ms(root) == {}
 
 
 def test_it_can_be_called_from_any_thread(root, folder):
@@ -66,12 +77,12 @@ def test_what_was_proven_here_is_not_tried_again(root, bad):
     (root).mkdir()
     prove(good, root)
     here = kept(root)[good.sha256]
-    assert here.startswith(RUNTIME)
+    assert here["on"].startswith(RUNTIME)
     # It would be refused, were it looked at.
     (root / "proven.json").write_text(json.dumps({load(bad).sha256: here}))
     prove_once(load(bad), root)
     # Another runtime, or another board.
-    (root / "proven.json").write_text(json.dumps({load(bad).sha256: "another runtime"}))
+    (root / "proven.json").write_text(json.dumps({load(bad).sha256: {**here, "on": "another runtime"}}))
     with pytest.raises(ModelError, match="cannot load it"):
         prove_once(load(bad), root)
     (root / "proven.json").write_text("[1")
@@ -84,7 +95,7 @@ def test_what_is_remembered_is_bounded_and_of_this_board(root, folder):
     prove(package, root)
     here = kept(root)[package.sha256]
     others = {f"{number:064}": here for number in range(150)}
-    (root / "proven.json").write_text(json.dumps({"f" * 64: "another runtime", **others}))
+    (root / "proven.json").write_text(json.dumps({"f" * 64: {"on": "another runtime"}, **others}))
     prove(package, root)
     now = kept(root)
     assert list(now) == [*list(others)[-99:], package.sha256]

@@ -144,6 +144,36 @@ def test_a_catalogue_with_a_wrong_size_does_not_reach_what_the_store_has(tmp_pat
     assert (folder / "model.tflite").read_bytes() == FILES["model.tflite"]
 
 
+def test_a_link_in_the_place_of_what_is_left_goes_and_what_it_leads_to_stays(tmp_path, server, keeper):
+    """The store belongs to the service's user, and root pulls."""
+    victim, new, inside = tmp_path / "victim", tmp_path / "new", tmp_path / "folder"
+    victim.write_bytes(b"root's own")
+    inside.mkdir()
+    (inside / "kept").touch()
+    one = entry(server.url, tmp_path / "c")
+    folder = keeper.store / pulling.FOLDER
+    folder.mkdir(parents=True)
+    (folder / f"{one.files['model.tflite'].sha256}.part").symlink_to(victim)
+    (folder / f"{one.files['labels.txt'].sha256}.part").symlink_to(new)
+    (folder / one.name).symlink_to(inside)
+    installed = pulling.pull(keeper, one)
+    assert victim.read_bytes() == b"root's own"
+    assert not new.exists()
+    assert [path.name for path in inside.iterdir()] == ["kept"]
+    assert not [path for path in keeper.store.rglob("*") if path.is_symlink()]
+    assert {name: (installed / name).read_bytes() for name in FILES} == FILES
+
+
+def test_a_disk_that_gives_trouble_is_one_sentence(tmp_path, server, keeper):
+    def answer(ask):
+        (keeper.store / pulling.FOLDER / "shapes-int8" / ask.path[1:]).touch()  # as somebody else may
+        ask.file(FILES[ask.path[1:]])
+
+    server.answer = answer
+    with pytest.raises(RunError, match=r"shapes-int8/\S+: cannot be written \(File exists\); is there room\?"):
+        pulling.pull(keeper, entry(server.url, tmp_path / "c"))
+
+
 def test_the_wrong_bytes_are_neither_installed_nor_kept(tmp_path, server, keeper):
     server.answer = lambda ask: ask.file(bytes(len(FILES[ask.path[1:]])))
     with pytest.raises(RunError, match="its sha256 is"):

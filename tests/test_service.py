@@ -187,6 +187,10 @@ def test_nothing_that_can_be_written_can_be_run_or_outlives_the_service():
     assert values("ProcSubset") == []
 
 
+def test_a_trial_that_the_kernel_takes_is_not_the_end_of_the_service():
+    assert values("OOMPolicy") == ["continue"]
+
+
 def test_the_page_says_what_the_unit_does():
     page = PAGE.read_text(encoding="utf-8")
     sandbox = page.partition("## The sandbox")[2].partition("### ")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,19 @@ MODELS = (".tflite", ".lite")
 ZIP = b"PK\x03\x04"
 HEADER, TOLD = "model_variables.h", "deployment-metadata.json"
 """Where exports of Edge Impulse have their labels, beside `labels.txt`."""
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+"""What Python raises for a damaged zip, depending on where the damage is."""
 
 Kind = Literal["tflite", "teachable-machine", "edge-impulse", "zip"]
 
@@ -128,10 +142,10 @@ def _from_zip(path: Path, file: IO[bytes], target: Path) -> Brought:
         with _unzipped(file) as archive:
             members = _members(archive)
             model = _model(members, path)
-            with archive.open(model) as come:
+            with _member(archive, model) as come:
                 _copy(come, target, f"{path}: {model.filename}")
             labels = _labels(archive, members, path)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except DAMAGED as error:
         raise ModelError(f"{path}: cannot be unpacked ({error or 'it is damaged'}); download it again") from None
     return Brought(f"{path}: {model.filename}", path.stem, _kind(members), labels, _inner(target))
 
@@ -148,12 +162,30 @@ def _unzipped(file: IO[bytes]) -> zipfile.ZipFile:
     if directory_bytes > MAX_DIRECTORY_BYTES or tail[max(at - 20, 0) : at].startswith(b"PK\x06\x07"):
         raise zipfile.BadZipFile("it has more files than an export of a model")
     file.seek(0)
-    return zipfile.ZipFile(file)
+    with _damage():
+        return zipfile.ZipFile(file)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """A place that a zip names before its beginning is a seek that the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise zipfile.BadZipFile(error.strerror) from None
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     hidden = ("__MACOSX/", "._")
-    return [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith(hidden)]
+    return [one for one in archive.infolist() if not one.filename.endswith("/") and not one.filename.startswith(hidden)]
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Never by bzip2 or LZMA: no export has them, and LZMA takes as much memory as the zip asks for, up to 4 GiB."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"it is packed by method {member.compress_type}; expected a zip with Deflate")
+    with _damage():
+        return archive.open(member)
 
 
 def _model(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
@@ -187,7 +219,7 @@ def _labels(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], path: Path
 
 
 def _bounded(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> bytes:
-    with archive.open(member) as come:
+    with _member(archive, member) as come:
         data = come.read(MAX_LABELS_BYTES + 1)
     if len(data) > MAX_LABELS_BYTES:
         raise ModelError(f"{place}: is larger than {MAX_LABELS_BYTES} bytes; expected one label a line")
@@ -210,7 +242,7 @@ def _inner(model: Path) -> dict[str, bytes]:
             with _unzipped(file) as archive:
                 small = [one for one in archive.infolist()[:16] if one.file_size <= MAX_LABELS_BYTES]
                 return {one.filename: _bounded(archive, one, one.filename) for one in small}
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ModelError):
+        except (*DAMAGED, ModelError):
             return {}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.core.errors import ModelError
-from edged.core.labels import members
+from edged.core.labels import members_of_each
 from edged.core.types import ModelSpec, Scores, TensorSpec
 
 
@@ -72,8 +72,8 @@ class DetectionScorer:
     def __init__(self, spec: ModelSpec, wanted: Iterable[str]) -> None:
         columns: dict[int, list[int]] = {}
         self.wanted = tuple(wanted)
-        for column, label in enumerate(self.wanted):
-            for index in members(spec, label):
+        for column, indices in enumerate(members_of_each(spec, self.wanted)):
+            for index in indices:
                 columns.setdefault(index, []).append(column)
         self._columns = columns
         self._scores: Scores = np.empty(len(self.wanted), dtype=np.float32)

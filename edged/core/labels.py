@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ LEAST_SCALE, MOST_SCALE = 1e-12, 1e12
 """Of a quantized tensor; a NaN is not in between."""
 MAX_EXPONENT_SPAN = 80.0
 """exp() of a float32 neither overflows nor vanishes within this span; wider logits take the slower, shifted way."""
+MAX_WEIGHTS = 1 << 18
+"""Of sums as one matrix product, 1 MiB: the fewest calls a frame for a few rules, and a square for all labels."""
 
 
 def fit_model(
@@ -118,11 +121,23 @@ def members(spec: Labelled, label: str) -> tuple[int, ...]:
     Raises:
         KeyError: the model has neither a label nor a group of that name; its argument is a sentence with the nearest.
     """
-    names = spec.groups.get(label, (label,))
-    try:
-        return tuple(spec.labels.index(name) for name in names)
-    except ValueError:
-        raise KeyError(f"model {spec.name} has no label {label!r}; {nearest(spec, label)}") from None
+    return members_of_each(spec, (label,))[0]
+
+
+def members_of_each(spec: Labelled, wanted: Sequence[str]) -> list[tuple[int, ...]]:
+    """`members` of several labels, in one pass over those of the model: it may have tens of thousands.
+
+    Raises:
+        KeyError: as `members`, of the first that is not known.
+    """
+    index = {name: number for number, name in enumerate(spec.labels)}
+    found = []
+    for label in wanted:
+        try:
+            found.append(tuple(index[name] for name in spec.groups.get(label, (label,))))
+        except KeyError:
+            raise KeyError(f"model {spec.name} has no label {label!r}; {nearest(spec, label)}") from None
+    return found
 
 
 def nearest(spec: Labelled, label: str) -> str:
@@ -150,7 +165,7 @@ class Scorer:
 
     def __init__(self, spec: ModelSpec, wanted: Iterable[str]) -> None:
         self.wanted = tuple(wanted)
-        indices = [members(spec, label) for label in self.wanted]
+        indices = members_of_each(spec, self.wanted)
         softmax = spec.activation == "softmax"
         self._activate = _softmax(spec.output_tensor) if softmax else _pointwise(spec.activation, spec.output_tensor)
         if _is_pair(spec.labels, spec.output_tensor):
@@ -188,6 +203,8 @@ Pool = Callable[[Scores], list[float]]
 
 
 def _sums(indices: Sequence[tuple[int, ...]], classes: int) -> Pool:
+    if (len(indices) + 1) * classes > MAX_WEIGHTS:
+        return _reduced(np.add, [*indices, tuple(range(classes))])
     # One product gives every sum at once, that over all classes among them.
     weights = np.zeros((len(indices) + 1, classes), dtype=np.float32)
     for row, some in enumerate(indices):
@@ -202,15 +219,22 @@ def _sums(indices: Sequence[tuple[int, ...]], classes: int) -> Pool:
 
 
 def _highest(indices: Sequence[tuple[int, ...]]) -> Pool:
-    gather = np.concatenate([np.asarray(some, dtype=np.intp) for some in indices])
+    highest = _reduced(np.maximum, indices)
+    return lambda values: [*highest(values), 1.0]
+
+
+def _reduced(operation: np.ufunc, indices: Sequence[tuple[int, ...]]) -> Pool:
+    """Takes memory by the members alone, however many classes there are."""
+    gather = np.fromiter(chain.from_iterable(indices), dtype=np.intp)
     starts = np.cumsum([0, *map(len, indices[:-1])])
     gathered = np.empty(len(gather), dtype=np.float32)
-    highest = np.empty(len(indices), dtype=np.float32)
+    reduced = np.empty(len(indices), dtype=np.float32)
 
     def pool(values: Scores) -> list[float]:
         values.take(gather, out=gathered, mode="clip")
-        np.maximum.reduceat(gathered, starts, out=highest)
-        return [*highest.tolist(), 1.0]
+        operation.reduceat(gathered, starts, out=reduced)
+        pooled: list[float] = reduced.tolist()
+        return pooled
 
     return pool
 

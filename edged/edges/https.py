@@ -6,9 +6,12 @@ right. The daemon has no line that leads here.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
+import os
 import ssl
+import stat
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -121,7 +124,7 @@ def _ask(
 
 
 def _save(answer: IO[bytes], part: Path, have_bytes: int, size_bytes: int, progress: Callable[[int], None]) -> int:
-    with _open(part, "ab" if have_bytes else "wb") as file:
+    with _open(part, have_bytes) as file:
         while chunk := answer.read(CHUNK_BYTES):
             have_bytes += len(chunk)
             if have_bytes > size_bytes:
@@ -135,16 +138,31 @@ def _save(answer: IO[bytes], part: Path, have_bytes: int, size_bytes: int, progr
     return have_bytes
 
 
-def _open(part: Path, mode: str) -> IO[bytes]:
+def _open(part: Path, have_bytes: int) -> IO[bytes]:
     try:
-        return part.open(mode, buffering=0)
+        file = os.fdopen(_descriptor(part, os.O_WRONLY | os.O_CREAT), "wb", buffering=0)
+        file.truncate(have_bytes)
+        file.seek(have_bytes)
     except OSError as error:
         raise RunError(f"{part.parent}: cannot be written ({error.strerror})") from None
+    return file
+
+
+def _descriptor(part: Path, flags: int) -> int:
+    """Of a regular file: root may be at work in the folder of somebody who puts links there."""
+    descriptor = os.open(part, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "something else has the file's name", str(part))
+    return descriptor
 
 
 def _hash_trouble(part: Path, sha256: str) -> str | None:
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with os.fdopen(_descriptor(part, os.O_RDONLY), "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"{part}: cannot be read ({error.strerror})") from None
     if found == sha256:
         return None
     part.unlink()
@@ -152,7 +170,10 @@ def _hash_trouble(part: Path, sha256: str) -> str | None:
 
 
 def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
+    try:
+        return part.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class _OnlyHttps(urllib.request.HTTPRedirectHandler):

@@ -214,10 +214,13 @@ def _make(path: Path) -> None:
     # What an earlier try left; and a journal without its database, which must not be taken for one of the new store.
     for name in (made.name, *(base + suffix for base in (made.name, path.name) for suffix in _SIDE_FILES)):
         path.with_name(name).unlink(missing_ok=True)
-    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(made, owner.st_uid, owner.st_gid)
+    descriptor = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(descriptor)
     with contextlib.closing(_connect(made)) as connection:
         _configure(connection)
         _migrate(connection)

@@ -85,7 +85,13 @@ class StateFolder:
         folder.mkdir(exist_ok=True)
         if os.geteuid() == 0:
             owner = folder.parent.stat()
-            os.chown(folder, owner.st_uid, owner.st_gid)
+            os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+    def _give(self, descriptor: int) -> None:
+        """Never by name: the owner of the folder may have put a link to any other file there meanwhile."""
+        if os.geteuid() == 0:
+            owner = self.path.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _replace(self, name: str, payload: bytes) -> None:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=self.path)
@@ -93,10 +99,8 @@ class StateFolder:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(payload)
                 file.flush()
+                self._give(file.fileno())
                 os.fsync(file.fileno())
-            if os.geteuid() == 0:
-                owner = self.path.stat()
-                os.chown(temporary, owner.st_uid, owner.st_gid)
             Path(temporary).replace(self.path / name)
         except OSError:
             with contextlib.suppress(OSError):

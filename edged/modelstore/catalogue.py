@@ -76,6 +76,7 @@ class Entry(Table):
     def _whole(self) -> Entry:
         if package.MODEL not in self.files:
             raise ValueError(f"files: expected {package.MODEL} among them")
+        manifest.check_places((*self.files, manifest.FILE_NAME, package.LABELS, SIGNATURE))
         said = (self.labels, self.labels_of, self.input, self.output)
         if manifest.FILE_NAME in self.files:
             if any(one is not None for one in said) or self.groups or self.labels_before:

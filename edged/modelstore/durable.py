@@ -53,11 +53,23 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def own(folder: Path) -> None:
-    """Gives a new folder to the owner of the one that it is in."""
-    if os.geteuid() == 0:
-        owner = folder.parent.stat()
-        os.chown(folder, owner.st_uid, owner.st_gid)
+def own(folder: Path, mode: int | None = None) -> None:
+    """Gives a new folder to the owner of the one that it is in, and a mode where one is given.
+
+    That owner may have put a link in its place meanwhile, so the folder is opened first, and no link is followed.
+
+    Raises:
+        OSError: it is no folder any more.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        if os.geteuid() == 0:
+            owner = folder.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -58,8 +58,7 @@ def install(source: Path, store: Path, kept: Collection[Path] = ()) -> Path:
     with changing(store):
         told = manifest.read(source)
         stage = Path(tempfile.mkdtemp(prefix=INCOMING, dir=store))
-        stage.chmod(0o755)
-        durable.own(stage)
+        durable.own(stage, 0o755)
         for name, sha256 in told.files.items():
             _make_folders(stage, name)
             link(_object(source / name, sha256, store / OBJECTS), stage / name)

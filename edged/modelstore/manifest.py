@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from edged.core.errors import ModelError
 from edged.core.types import Activation, Color, Fit
 from edged.modelstore import regular
 
-FILE_NAME = "model.toml"
+FILE_NAME, SIGNATURE = "model.toml", "model.sig"
 MAX_BYTES = 1 << 20
 MAX_DOTS = 50
 """In one line. tomllib takes time by the square of the parts of a key: minutes for a megabyte of them."""
@@ -54,6 +55,19 @@ def _inside(name: str) -> str:
     ):
         raise ValueError(f"{name[:MAX_SHOWN]!r} must be the plain path of a file inside the model's folder")
     return name
+
+
+def check_places(names: Collection[str]) -> None:
+    """Refuses paths of which one would have to be a file and a folder.
+
+    Raises:
+        ValueError: one leads through another.
+    """
+    known = frozenset(names)
+    for name in names:
+        for inner in PurePosixPath(name).parents:
+            if str(inner) in known:
+                raise ValueError(f"files: {name[:MAX_SHOWN]!r} is inside {str(inner)[:MAX_SHOWN]!r}, which is a file")
 
 
 def _unique(members: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,7 +148,11 @@ class Manifest(Table):
 
     @model_validator(mode="after")
     def _whole(self) -> Manifest:
-        told = self.output
+        told, apart = self.output, (FILE_NAME, SIGNATURE)
+        for name in apart:
+            if name in self.files:
+                raise ValueError(f"files: {name} is no file that the manifest can give the sha256 of; leave it out")
+        check_places((*self.files, *apart))
         if self.task == "classify" and not told.boxes is told.classes is told.count is None:
             raise ValueError('output: boxes, classes and count are of a detector, task = "detect"')
         if self.task == "detect" and (told.activation != "none" or told.background is not None or self.embedding):
@@ -150,17 +168,37 @@ def read(folder: Path) -> Manifest:
     Raises:
         ModelError: it is missing, no TOML, or has problems: all of them in one sentence that names the file.
     """
+    return parse(read_document(folder), folder)
+
+
+def read_document(folder: Path) -> bytes:
+    """The bytes of a model folder's manifest: those that a signature is made of.
+
+    Raises:
+        ModelError: it is missing, cannot be read, or is too large to be one.
+    """
     path = folder / FILE_NAME
     try:
         with regular.opened(path) as file:
             data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")
-        return Manifest.model_validate(document(data))
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file; a model needs a manifest, see docs/models.md") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"{path}: is larger than {MAX_BYTES} bytes; expected the manifest of a model")
+    return data
+
+
+def parse(data: bytes, folder: Path) -> Manifest:
+    """The manifest that `read_document` has read.
+
+    Raises:
+        ModelError: as `read`.
+    """
+    path = folder / FILE_NAME
+    try:
+        return Manifest.model_validate(document(data))
     except UnicodeDecodeError:
         raise ModelError(f"{path}: is no UTF-8 text; expected the manifest of a model") from None
     except ValidationError as error:

@@ -62,6 +62,17 @@ def remember(store: Path, name: str, version: str, standing: str | None = None) 
         write(store, choices | {name: Choice(version, before if before != version else None)})
 
 
+def forget(store: Path, name: str) -> None:
+    """Nobody chose a version of this model.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    choices = read(store)
+    if choices.pop(name, None) is not None:
+        write(store, choices)
+
+
 def object_in(path: Path) -> dict[str, object]:
     """The JSON object in a file; empty where there is none, or it is damaged."""
     try:

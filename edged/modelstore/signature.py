@@ -23,7 +23,7 @@ from edged.modelstore import durable, manifest, regular
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SIGNATURE = "model.sig"
+SIGNATURE = manifest.SIGNATURE
 MAX_BYTES = 4096
 MANIFEST = b"edged model manifest\n"
 STATEMENT = b"edged model downgrade\n"
@@ -83,16 +83,19 @@ def sign_folder(folder: Path, key_path: Path) -> str:
         The public key.
 
     Raises:
-        ModelError: the key cannot be used.
+        ModelError: the key cannot be used, or there is no manifest.
         OSError: the folder cannot be written.
     """
-    document = _document(folder)
+    document = manifest.read_document(folder)
     durable.write(folder / SIGNATURE, sign(document, MANIFEST, key_path))
     return public_key(key_path)
 
 
-def signer(folder: Path) -> str | None:
+def signer(folder: Path, document: bytes | None = None) -> str | None:
     """The public key that signed a model folder's manifest; None where it is not signed.
+
+    Args:
+        document: the manifest's bytes, where they were read already: then it is these that were signed.
 
     Raises:
         ModelError: there is a signature and it is not good; one sentence.
@@ -103,10 +106,9 @@ def signer(folder: Path) -> str | None:
             return None
         with regular.opened(path) as file:
             signed = file.read(MAX_BYTES + 1)
-        document = _document(folder)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    return check(document, MANIFEST, signed, path)
+    return check(manifest.read_document(folder) if document is None else document, MANIFEST, signed, path)
 
 
 def check(document: bytes, kind: bytes, signed: bytes, path: Path) -> str:
@@ -131,11 +133,6 @@ def check(document: bytes, kind: bytes, signed: bytes, path: Path) -> str:
             "get the model again, or sign it again if the change was yours"
         ) from None
     return _text(key)
-
-
-def _document(folder: Path) -> bytes:
-    with regular.opened(folder / manifest.FILE_NAME) as file:
-        return file.read()
 
 
 def _read(signed: bytes, path: Path) -> tuple[bytes, bytes]:

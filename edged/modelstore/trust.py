@@ -76,8 +76,7 @@ class Trust:
         if _ships(folder):
             return None
         try:
-            told = manifest.read(folder)
-            key = signature.signer(folder)
+            told, key = _read(folder)
             return self._signer_trouble(told, key) or self._age_trouble(folder, told, str(key), statement)
         except ModelError as error:
             return str(error)
@@ -85,7 +84,7 @@ class Trust:
     def trouble_of_statement(self, folder: Path, statement: Path) -> str | None:
         """Why a file is no signed downgrade to this version, whether or not it is needed; None where it is."""
         try:
-            return _statement_trouble(statement, manifest.read(folder), signature.signer(folder), None)
+            return _statement_trouble(statement, *_read(folder), None)
         except ModelError as error:
             return str(error)
 
@@ -105,14 +104,13 @@ class Trust:
         """
         if self.policy == "off" or self.store is None or self.trouble_of_signature(folder) is not None:
             return
-        told, key = manifest.read(folder), signature.signer(folder)
-        if key is None:
+        told, key = _read(folder)
+        if key is None or not (lower or _is_newest(_ledger(self.store), key, told)):
             return
-        ledger = _ledger(self.store)
-        highest = ledger.get(key, {}).get(told.name)
-        if highest is None or lower or is_older(highest, told.version):
-            ledger.setdefault(key, {})[told.name] = told.version
-            with changing(self.store):
+        with changing(self.store):
+            ledger = _ledger(self.store)  # once more: what others who share the store wrote meanwhile stays
+            if lower or _is_newest(ledger, key, told):
+                ledger.setdefault(key, {})[told.name] = told.version
                 durable.write(self.store / LEDGER, json.dumps(ledger, indent=1, sort_keys=True).encode())
 
     def trouble_of_signature(self, folder: Path) -> str | None:
@@ -120,7 +118,7 @@ class Trust:
         if _ships(folder):
             return None
         try:
-            return self._signer_trouble(manifest.read(folder), signature.signer(folder))
+            return self._signer_trouble(*_read(folder))
         except ModelError as error:
             return str(error)
 
@@ -154,6 +152,12 @@ class Trust:
                 "going back needs a signed downgrade (edged model use --downgrade FILE)"
             )
         return _statement_trouble(statement, told, key, highest)
+
+
+def _read(folder: Path) -> tuple[Manifest, str | None]:
+    """A manifest and who signed it, both of the same bytes."""
+    document = manifest.read_document(folder)
+    return manifest.parse(document, folder), signature.signer(folder, document)
 
 
 def _ships(folder: Path) -> bool:
@@ -204,6 +208,11 @@ def _statement_trouble(path: Path, told: Manifest, key: str | None, highest: str
         needed = f"{told.name} from {highest or 'a newer version'} to {told.version}"
         return f"{path}: is for {said}; needed is {needed}"
     return None
+
+
+def _is_newest(ledger: Mapping[str, Mapping[str, str]], key: str, told: Manifest) -> bool:
+    highest = ledger.get(key, {}).get(told.name)
+    return highest is None or is_older(highest, told.version)
 
 
 def _ledger(store: Path) -> dict[str, dict[str, str]]:

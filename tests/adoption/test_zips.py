@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edged.adoption import archive
+from edged.core.errors import ModelError
 from tests.tflite_files import Classifier, zipped
 
 TEXT = b"red\ngreen\nblue\ngrey\n"
@@ -117,3 +119,70 @@ def test_a_zip_with_a_password(edged):
     content[6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
     assert "cannot be unpacked (" in edged.refused(edged.file("p.zip", bytes(content)))
+
+
+def packed(method, files):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def opened(tmp_path, content):
+    """What is said of it; None where it was taken."""
+    (tmp_path / "m.zip").write_bytes(content)
+    try:
+        archive.open_source(tmp_path / "m.zip", tmp_path / "model.tflite")
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_ways_of_packing_are_refused_before_anything_is_unpacked(tmp_path, method):
+    content = bytearray(packed(method, {"model.tflite": Classifier().content()}))
+    begin = content.index(b"model.tflite") + len(b"model.tflite")
+    content[begin + 5 : begin + 9] = b"\xff" * 4  # LZMA: 4 GiB of memory for its dictionary
+    said = opened(tmp_path, bytes(content))
+    assert f"m.zip: cannot be unpacked (it is packed by method {method}; expected a zip with Deflate)" in said
+
+
+def test_a_file_without_a_name_in_a_zip_is_none(tmp_path):
+    content = packed(zipfile.ZIP_STORED, {"x": b"", "model.tflite": Classifier().content(), "labels.txt": TEXT})
+    nameless = bytearray(content)
+    at = nameless.index(b"PK\x01\x02")
+    nameless[at + 28 : at + 30] = b"\0\0"  # the length of the name
+    nameless[at + 30 : at + 32] = b"\1\0"  # the byte is an extra field now
+    opened(tmp_path, bytes(nameless))
+
+
+def test_a_damaged_zip_is_one_sentence_wherever_the_damage_is(tmp_path):
+    chance = random.Random(20261129)
+    files = {"model.tflite": Classifier().content(), "labels.txt": TEXT}
+    methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    whole = [packed(method, files) for method in methods]
+    said = []
+    for number in range(200):
+        content = bytearray(whole[number % len(whole)])
+        for _ in range(chance.choice([1, 1, 3, 10])):
+            begin, end = chance.randrange(80), len(content) - 1 - chance.randrange(200)
+            at = chance.choice([chance.randrange(len(content)), begin, end])
+            content[at] = chance.choice([0, 255, chance.randrange(256)])
+        said.append(opened(tmp_path, bytes(content)))
+    assert all(one.isprintable() for one in said if one is not None)
+    assert 100 < sum(one is not None for one in said) < 200  # a byte of a picture's weights or of a date may be any
+
+
+def test_a_damaged_zip_at_the_end_of_a_model_is_no_metadata(tmp_path):
+    chance = random.Random(20261129)
+    model = Classifier().content()
+    found, tail = [], packed(zipfile.ZIP_STORED, {"labels.txt": TEXT, "more.txt": TEXT})
+    for _ in range(200):
+        content = bytearray(tail)
+        for _ in range(chance.choice([1, 1, 3, 10])):
+            content[chance.randrange(len(content))] = chance.choice([0, 255, chance.randrange(256)])
+        path = tmp_path / "m.tflite"
+        path.write_bytes(model + content)
+        found.append(len(archive.open_source(path, tmp_path / "model.tflite").inner))
+    assert set(found) == {0, 1, 2}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -158,6 +161,47 @@ def test_members_of_labels_and_groups() -> None:
     assert members(spec, "label 3") == (3,)
     assert members(spec, "even") == (0, 2, 4)
     assert members(spec, "label 5") == (0, 1)  # a group wins over a label of its name
+
+
+class TestManyLabels:
+    """Tens of thousands fit into a file of 448 bytes: what they take grows with them and not with their square."""
+
+    LABELS = tuple(f"l{n}" for n in range(12_000))
+    GROUPS: ClassVar = {"low": LABELS[:100], "last": LABELS[-1:]}
+
+    def spec(self, activation: str) -> ModelSpec:
+        output = tensor((1, len(self.LABELS)), "float32")
+        return model(self.LABELS, self.GROUPS, activation, output_tensor=output)
+
+    @pytest.mark.parametrize("activation", ["softmax", "none"])
+    def test_the_scores_of_all(self, activation: str) -> None:
+        spec, wanted = self.spec(activation), (*self.LABELS, *self.GROUPS)
+        raw = np.linspace(0, 1, len(self.LABELS), dtype=np.float32)
+        tracemalloc.start()
+        scores = Scorer(spec, wanted).scores(raw)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 16 << 20  # the square of them is half a gigabyte
+        each = softmax(raw.astype(np.float64)) if activation == "softmax" else raw
+        low = each[:100].sum() if activation == "softmax" else each[99]
+        np.testing.assert_allclose(scores, [*each, low, each[-1]], rtol=1e-4, atol=1e-9)
+
+    def test_labels_are_not_looked_through_for_each(self) -> None:
+        class Counted(str):
+            __slots__ = ()
+            compared = 0
+
+            def __eq__(self, other: object) -> bool:
+                Counted.compared += 1
+                return str.__eq__(self, other)
+
+            __hash__ = str.__hash__
+
+        labels = tuple(map(Counted, self.LABELS[:2000]))
+        wanted = self.LABELS[:2000][::-1]
+        spec = replace(self.spec("softmax"), labels=labels, groups={})
+        Scorer(spec, wanted)
+        assert Counted.compared < 10 * len(labels)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import resource
 import ssl
-from pathlib import Path
 
 import pytest
 
@@ -186,6 +186,41 @@ def test_a_certificate_of_nobody_is_refused(server, part):
         fetch([f"{server.url}/a"], SHA256, len(FILE), part)
 
 
-def test_a_full_disk_is_told_as_that(server):
-    with pytest.raises(RunError, match=f"cannot be written .{os.strerror(errno.ENOSPC)}"):
-        get(server, Path("/dev/full"))
+def test_a_disk_that_takes_no_more_is_told_as_that(server, part):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, before[1]))
+    try:
+        said = refused(server, part)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{part.parent}: cannot be written ({os.strerror(errno.EFBIG)})" in said
+
+
+def plant(part, kind, victim):
+    if kind == "pipe":
+        os.mkfifo(part)
+    elif kind == "folder":
+        part.mkdir()
+    else:
+        victim.write_bytes(FILE if kind == "link to the whole" else b"root's own")
+        part.symlink_to(victim if kind != "link to nothing" else victim.with_name("new"))
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "link to the whole", "pipe", "folder"])
+def test_what_somebody_put_in_the_place_of_the_file_is_neither_written_nor_read(server, part, tmp_path, kind):
+    victim = tmp_path / "victim"
+    plant(part, kind, victim)
+    said = refused(server, part)
+    assert "cannot be written (" in said
+    assert not (tmp_path / "new").exists()
+    assert not victim.exists() or victim.read_bytes() in (FILE, b"root's own")
+    assert part.is_symlink() or not part.is_file()
+
+
+def test_a_link_of_the_right_length_is_not_read_either(server, part, tmp_path):
+    (tmp_path / "victim").write_bytes(FILE)
+    target = f"{tmp_path}/{'./' * 3}victim"
+    part.symlink_to(target)
+    context = ssl.create_default_context(cafile=server.ca_file)
+    with pytest.raises(RunError, match=r"x\.part: cannot be read \("):
+        fetch([f"{server.url}/a"], SHA256, len(target), part, context=context)

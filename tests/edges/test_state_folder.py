@@ -72,6 +72,26 @@ def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> N
         assert (path.stat().st_uid, path.stat().st_gid) == (4321, 4322)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_gives_away_is_what_it_wrote_and_no_link_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, other, fsync = tmp_path / "state", tmp_path / "other", os.fsync
+    root.mkdir()
+    other.write_text("root's own", encoding="utf-8")
+    os.chown(root, 4321, 4322)
+
+    def swapped(descriptor: int) -> None:
+        fsync(descriptor)
+        (temporary,) = root.iterdir()  # as the folder's owner may at any moment
+        temporary.unlink()
+        temporary.symlink_to(other)
+
+    monkeypatch.setattr(os, "fsync", swapped)
+    StateFolder(root).write("x.json", {"a": 1})
+    assert other.stat().st_uid == 0
+
+
 def test_systemd_says_where_state_lives() -> None:
     assert state_root({"STATE_DIRECTORY": "/var/lib/edged"}) == Path("/var/lib/edged")
     assert state_root({"STATE_DIRECTORY": "/a/one:/a/two"}) == Path("/a/one")

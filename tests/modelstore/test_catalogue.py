@@ -46,6 +46,19 @@ def refused(tmp_path, content):
     return str(caught.value)
 
 
+@pytest.mark.parametrize("place", ["labels.txt", "model.tflite", "model.toml", "model.sig"])
+def test_no_file_is_a_folder_too(tmp_path, place):
+    content = ENTRY.replace(
+        "[model.input]",
+        f"""[model.files."{place}/x"]
+urls = ["https://example.org/x"]
+sha256 = "{"0" * 64}"
+size_bytes = 1
+[model.input]""",
+    )
+    assert f"files: '{place}/x' is inside '{place}', which is a file" in refused(tmp_path, content)
+
+
 def test_the_catalogue_that_ships():
     found = catalogue.load()
     names = [one.name for one in found.model]

@@ -120,7 +120,10 @@ def test_a_damaged_version_is_mended_by_installing_it_again(tmp_path):
     ("folder", "fragment"),
     [
         ({"named": {"x": "0" * 64}}, "x: there is no such file"),
-        ({"named": {"golden": "0" * 64}, "golden__a_png": b""}, "golden: is no file"),
+        ({"named": {"golden": "0" * 64}, "golden__a_png": b""}, "'golden/a.png' is inside 'golden', which is a file"),
+        ({"named": {"model.sig": "0" * 64}}, "files: model.sig is no file that the manifest can give the sha256 of"),
+        ({"named": {"model.toml": "0" * 64}}, "files: model.toml is no file that the manifest can give"),
+        ({"named": {"model.sig/a": "0" * 64}}, "'model.sig/a' is inside 'model.sig'"),
         ({"named": {"model.tflite": "0" * 64}}, "its sha256 is"),
         ({"model_tflite": b"<html>"}, "is a web page"),
         ({"labels_txt": b"a\na\n"}, "already on line 1"),

@@ -36,3 +36,20 @@ def test_a_file_that_cannot_be_replaced_is_as_it_was(tmp_path: Path, monkeypatch
         durable.write(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_link_in_the_place_of_a_new_folder_gets_neither_owner_nor_mode(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 4321, 4322)
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    before = other.stat()
+    (tmp_path / "new").symlink_to(other)
+    with pytest.raises(OSError, match="Not a directory"):
+        durable.own(tmp_path / "new", 0o755)
+    now = other.stat()
+    assert (now.st_mode, now.st_uid) == (before.st_mode, before.st_uid)
+    (tmp_path / "new").unlink()
+    (tmp_path / "new").mkdir(mode=0o700)
+    durable.own(tmp_path / "new", 0o755)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o755

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import subprocess
+import sys
+import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -272,3 +276,51 @@ def test_a_damaged_manifest_is_refused_in_one_sentence_under_every_policy(tmp_pa
         install(folder, base / "models")
     except ModelError as error:
         assert "\n" not in str(error)  # noqa: PT017 - a change in a comment or a name is no damage
+
+
+def test_two_that_accept_at_once_are_both_remembered(tmp_path, keys, require, store):
+    """Instances share the store, and each accepts what it runs."""
+    folders = []
+    for name in ("one", "two"):
+        rename = lambda text, name=name: text.replace('name = "tiny"', f'name = "{name}"')  # noqa: E731
+        folders.append(signed(tmp_path / name, keys["ours"], change=rename))
+    for _ in range(20):
+        (store / LEDGER).unlink(missing_ok=True)
+        start = threading.Barrier(len(folders))
+
+        def accept(folder, start=start):
+            start.wait()
+            require.accept(folder)
+
+        threads = [threading.Thread(target=accept, args=(folder,)) for folder in folders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert json.loads((store / LEDGER).read_text()) == {keys["ours"][1]: {"one": "1.0.0", "two": "1.0.0"}}
+
+
+def test_a_manifest_without_an_end_is_not_read_whole_by_whoever_asks_for_the_signer(tmp_path, keys, require):
+    folder = signed(tmp_path / "a", keys["ours"])
+    with (folder / "model.toml").open("ab") as file:
+        file.truncate(1 << 31)  # a hole, which takes no room on the disk
+    tracemalloc.start()
+    with pytest.raises(ModelError, match="is larger than 1048576 bytes"):
+        signature.signer(folder)
+    assert "is larger than 1048576 bytes" in refused(require, folder)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1 << 24
+
+
+def test_what_was_signed_is_what_is_read(tmp_path, keys, require):
+    """One reading for both: whoever swaps the manifest between two would be judged by the one and run the other."""
+    folder = signed(tmp_path / "a", keys["ours"])
+    script = "import sys; sys.addaudithook(lambda event, args: event == 'open' and print(args[0], flush=True))"
+    code = (
+        f"{script}; from pathlib import Path; from edged.modelstore import Trust; "
+        f"Trust('require', {{{keys['ours'][1]!r}: 'fleet'}}, None, None).judge(Path({str(folder)!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    opened = [line for line in done.stdout.splitlines() if line.endswith("model.toml")]
+    assert opened == [str(folder / "model.toml")]

@@ -94,6 +94,7 @@ def test_by_request_by_home_assistant_and_by_the_command_line(place):
     with Daemon(place.config, place.state) as daemon:
         place.listener.wait_state("test/pipeline", "running")
         first = place.stands("settled", "1.0.0")
+        place.listener.wait("test/update/model")  # it may come after what it is told with
         until(lambda: place.listener.payloads("test/update/model")[-1]["latest_version"] == "3.0.0")
         assert place.ask("2.0.0", transaction="t") == {
             "status": "ok",

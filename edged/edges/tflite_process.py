@@ -23,8 +23,8 @@ AGAIN = "get the file again from whoever made it"
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from edged.edges.tflite_inmate import main; main()"
 """As `-m` would do it, wherever edged lies; -I keeps the user's packages and the current folder out."""
-KEPT = ("PATH", "LD_LIBRARY_PATH")
-"""Of the environment, in which there may be secrets."""
+KEPT = ("PATH", "LD_LIBRARY_PATH", "QEMU_CPU")
+"""Of the environment, in which there may be secrets. The last one says what processor an emulator is: there as here."""
 
 
 @dataclass(frozen=True)

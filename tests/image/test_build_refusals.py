@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import EMULATED
+
+pytestmark = pytest.mark.skipif(EMULATED, reason="a shell script for the machine that makes images")
+
 BUILD = Path(__file__).parents[2] / "image/build"
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from tests.conftest import EMULATED
 
-pytestmark = pytest.mark.skipif(EMULATED, reason="a shell script, and its tools, which the emulated system does not have")
+pytestmark = pytest.mark.skipif(
+    EMULATED, reason="a shell script, and its tools, which the emulated system does not have"
+)
 
 SCRIPT = Path(__file__).parents[1] / "packaging/maintainer/preinst"
 FORMAT = 3

@@ -20,9 +20,9 @@ from edged.ports import Clock, OutboxCounts
 
 AGES_CHECKED_EACH_S = 600.0
 """What is too old leaves in one transaction with others."""
-SETTLE_S, SETTLED_ROWS = 300.0, 64
+SETTLE_S, SETTLED_ROWS = 120.0, 64
 """So long, and so many, answers wait for the transaction of the next event: a transaction of their own wears the card
-half as much again, and visitors come minutes apart. If the power goes meanwhile, those events are sent once more."""
+half as much again. If the power goes meanwhile, those events are sent once more."""
 
 
 class SqliteOutbox:

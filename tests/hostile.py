@@ -45,9 +45,13 @@ def _right(spoil: Spoil) -> Spoil:
     return done
 
 
-def damage(folder: Path, chance: random.Random) -> None:
-    """A file that the manifest names is cut, flipped, filled with noise, renamed or taken from another."""
-    named = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("LICENSE", MANIFEST)]
+def damage(folder: Path, chance: random.Random, spared: tuple[str, ...] = ("LICENSE", MANIFEST)) -> None:
+    """A file of a package is cut, flipped, filled with noise, renamed or taken from another.
+
+    Args:
+        spared: names of files that it never is.
+    """
+    named = [path for path in folder.rglob("*") if path.is_file() and path.name not in spared]
     file = chance.choice(sorted(named))
     content = bytearray(file.read_bytes())
     at = chance.randrange(len(content))

@@ -23,6 +23,7 @@ from edged.modelstore.installation import changing
 from edged.modelstore.store import versions
 from tests import model_folders
 from tests.conftest import EMULATED
+from tests.hostile import damage
 from tests.scenes import flat, write_picture
 
 DAMAGES = int(os.environ.get("EDGED_DAMAGES", "5" if EMULATED else "50"))
@@ -356,29 +357,6 @@ def test_a_store_that_cannot_be_written_is_told(tmp_path, root):
         Keeper(None, root).add(shapes(tmp_path / "a"))
 
 
-def damage(folder: Path, chance: random.Random) -> None:
-    """Does to one file of a package what disks, networks and people do."""
-    file = chance.choice([path for path in folder.rglob("*") if path.is_file() and path.name != "LICENSE"])
-    content = bytearray(file.read_bytes())
-    at = chance.randrange(len(content))
-    match chance.randrange(6):
-        case 0:
-            content = content[:at]
-        case 1:
-            content[at] ^= 1 << chance.randrange(8)
-        case 2:
-            content[at:at] = chance.randbytes(chance.randrange(1, 20))
-        case 3:
-            content = bytearray(chance.randbytes(chance.choice([0, 1, 100, 5000])))
-        case 4:
-            file.rename(file.with_name(file.name + chance.choice([".bak", ".part", "~"])))
-            return
-        case 5:
-            others = [path for path in folder.rglob("*") if path.is_file() and path.read_bytes() != bytes(content)]
-            content = bytearray(chance.choice(others).read_bytes())
-    file.write_bytes(content)
-
-
 def test_no_damaged_package_is_installed_and_each_is_one_sentence(tmp_path, root, key, config):
     keeper = Keeper(config(), root)
     good = shapes(tmp_path / "good")
@@ -386,7 +364,7 @@ def test_no_damaged_package_is_installed_and_each_is_one_sentence(tmp_path, root
     chance = random.Random(20261129)
     for number in range(DAMAGES):
         folder = shutil.copytree(good, tmp_path / "bad")
-        damage(folder, chance)
+        damage(folder, chance, spared=("LICENSE",))
         try:
             keeper.add(folder)
         except ModelError as error:

@@ -82,7 +82,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 
 # Package of a third party (or of the standard library) -> the only modules that may import it.
 DOORS: dict[str, tuple[str, ...]] = {
-    "cv2": ("edged.edges.pixels*", "edged.edges.camera_*", "edged.edges.tflite_inmate"),
+    "cv2": ("edged.edges.pixels*", "edged.edges.camera_*"),
     "simplejpeg": ("edged.edges.pixels_jpeg",),
     "picamera2": ("edged.edges.camera_picamera2",),
     "ai_edge_litert": ("edged.edges.tflite", "edged.edges.tflite_inmate"),

@@ -131,6 +131,11 @@ class _Reader:
                 raise Damaged("an input or output of it is no tensor")
 
     def graph(self) -> Graph:
+        """What the model says of itself.
+
+        Raises:
+            Damaged: it points to what is not there.
+        """
         beginning, quantized, constant = self._beginning()
         detections, columns = self._detections()
         return Graph(

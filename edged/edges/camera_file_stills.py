@@ -10,6 +10,8 @@ import numpy as np
 from edged.core.errors import CameraError
 from edged.core.types import Pixels
 
+cv2.setNumThreads(1)  # as in `pixels`; where no thread may be started, none is
+
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"

@@ -132,12 +132,8 @@ def _warm_up(known: Path) -> None:
 
 
 def _decoder(known: Path) -> Callable[[bytes], NDArray[Any]]:
-    import cv2
-
     from edged.core.errors import CameraError
     from edged.edges.camera_file_stills import still_in
-
-    cv2.setNumThreads(1)  # where there is one thread none is started
 
     def decode(data: bytes) -> NDArray[Any]:
         try:

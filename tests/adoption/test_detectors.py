@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
-import tracemalloc
 
 import cv2
 import numpy as np
@@ -18,6 +16,7 @@ from edged.core.types import FULL, Box, Frame, Region
 from edged.edges.tflite import TfliteClassifier
 from edged.modelstore import manifest
 from tests.adoption.commands import BLUE, RED, Commands
+from tests.heap import grown
 from tests.tflite_detector import ORDER, Detector, score_of
 from tests.tflite_metadata import metadata
 
@@ -154,22 +153,9 @@ def test_a_frame_leaves_nothing_behind(edged):
     package, interpreter, spec = open_model("m@1.0.0", 1)
     subject = TfliteClassifier(interpreter, spec, spec.labels, Ring(8), package.scores_output)
     frame, region = Frame(squares((0, 0, RED), (3, 1, BLUE)), 0.0), Region("full", FULL, "stretch")
-    for _ in range(20):
-        subject.scores(frame, region)
-    tracemalloc.start()
-    try:
-        subject.scores(frame, region)
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        for _ in range(200):
-            subject.scores(frame, region)
-        gc.collect()
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before <= 512
-    assert peak - before <= 16 * 1024
+    growth, peak = grown(lambda: subject.scores(frame, region))
+    assert growth <= 512
+    assert peak <= 16 * 1024
 
 
 def test_a_configuration_with_a_detector_is_checked_and_measured_like_any_other(edged):

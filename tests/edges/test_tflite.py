@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import threading
-import tracemalloc
 import weakref
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from edged.core.types import FULL, Frame, Region
 from edged.edges.tflite import RUNTIME, Interpreter, TfliteClassifier, median_invoke_ms
 from edged.modelstore import bundled
 from tests.conftest import EMULATED
+from tests.heap import grown
 
 MODELS = ("efficientnet-lite0-int8", "shapes-int8")
 LITERT = RUNTIME.startswith("ai-edge-litert")
@@ -120,22 +120,9 @@ def test_a_frame_leaves_nothing_behind():
     """Classifying allocates nothing that grows and nothing as large as a frame."""
     subject, region = classifier("shapes-int8")
     frame = Frame(np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8), 0.0)
-    for _ in range(20):
-        subject.scores(frame, region)
-    tracemalloc.start()
-    try:
-        subject.scores(frame, region)
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        for _ in range(200):
-            subject.scores(frame, region)
-        gc.collect()
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before <= 512
-    assert peak - before <= 16 * 1024
+    growth, peak = grown(lambda: subject.scores(frame, region))
+    assert growth <= 512
+    assert peak <= 16 * 1024
 
 
 def test_a_closed_interpreter_leaves_nothing_in_memory():
